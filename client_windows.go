@@ -1,0 +1,163 @@
+// How a Client finds the HCS of its host, and the ComputeService on hcsshim.
+// The logic is in client.go, the contract in hcs.go, the document's in
+// hcsconfig.go.
+
+package libcontainerd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/Microsoft/hcsshim"
+	"github.com/Microsoft/hcsshim/osversion"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/windows"
+)
+
+// hostService returns the HCS of this machine. It fails with
+// errdefs.ErrUnavailable when Windows lacks vmcompute.dll, and with
+// errdefs.ErrNotImplemented when that is the one of Technical Preview 4.
+func hostService() (ComputeService, error) {
+	dll := windows.NewLazySystemDLL("vmcompute.dll")
+	if err := dll.Load(); err != nil {
+		return nil, &Error{
+			Op:   "connect",
+			Code: causeCode(err),
+			Err: fmt.Errorf("vmcompute.dll cannot be loaded, so the Containers feature of Windows seems to be off: enable it with "+
+				"\"Install-WindowsFeature Containers\" on Windows Server or "+
+				"\"Enable-WindowsOptionalFeature -Online -FeatureName Containers\" on Windows 10 and 11, then restart: %w: %w",
+				errdefs.ErrUnavailable, err),
+		}
+	}
+	if err := dll.NewProc("HNSCall").Find(); err != nil {
+		return nil, &Error{
+			Op: "connect",
+			Err: fmt.Errorf("vmcompute.dll lacks HNSCall, as that of Windows Server 2016 Technical Preview 4 does, whose interface hcsshim no longer speaks: "+
+				"Windows Server 2016 or later is required: %w: %w", errdefs.ErrNotImplemented, err),
+		}
+	}
+	return hcsService{}, nil
+}
+
+// hcsService is the host's HCS, reached through hcsshim. It has no state, and
+// is never that of Technical Preview 4, which hostService refuses.
+type hcsService struct{}
+
+func (hcsService) Host() Host {
+	return Host{
+		Build: osversion.Build(),
+		// runtime.NumCPU sees the 64 processors of one group at most.
+		Processors: int(windows.GetActiveProcessorCount(windows.ALL_PROCESSOR_GROUPS)),
+	}
+}
+
+func (hcsService) LayerID(name string) (string, error) {
+	id, err := hcsshim.NameToGuid(name)
+	if err != nil {
+		return "", hcsError("layer id", "", err)
+	}
+	return id.ToString(), nil
+}
+
+func (hcsService) UtilityVM(layerPaths []string) (string, error) {
+	for _, layer := range layerPaths {
+		path := filepath.Join(layer, "UtilityVM")
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.IsDir():
+			return path, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", hcsError("utility vm", "", err)
+		}
+	}
+	return "", &Error{Op: "utility vm", Err: fmt.Errorf("none of the layers %q has a UtilityVM folder: %w", layerPaths, errdefs.ErrNotFound)}
+}
+
+func (s hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {
+	var config hcsshim.ContainerConfig // has no room for what only Technical Preview 4 knew
+	if err := json.Unmarshal([]byte(configuration), &config); err != nil {
+		return nil, &Error{Op: "create", ContainerID: id, Code: CodeInvalidJSON, Err: err}
+	}
+	container, err := hcsshim.CreateContainer(id, &config)
+	if err != nil {
+		err = hcsError("create", id, err)
+		if errors.Is(err, CodeSystemAlreadyExists) {
+			return nil, err
+		}
+		if leftover := s.removeLeftover(id, config.Owner); leftover != nil {
+			err = errors.Join(err, leftover)
+		}
+		return nil, err
+	}
+	return newComputeSystem(id, container), nil
+}
+
+// leftoverTimeout is how long removeLeftover waits for the end of a system that
+// never ran, which has nothing to shut down.
+const leftoverTimeout = 30 * time.Second
+
+// removeLeftover ends the compute system that a failed create may have left:
+// hcsshim gives up after a timeout, or when it cannot read the properties of
+// what it created, and then says nothing of the system. Only one that has our
+// owner and was never started can be it.
+func (s hcsService) removeLeftover(id, owner string) error {
+	systems, err := hcsshim.GetContainers(hcsshim.ComputeSystemQuery{IDs: []string{id}})
+	if err != nil {
+		return nil // HCS does not answer: the failure of create says more
+	}
+	for _, found := range systems {
+		if !strings.EqualFold(found.ID, id) || found.Owner != owner || found.State == "Running" || found.State == "Paused" {
+			continue
+		}
+		container, err := hcsshim.OpenContainer(id)
+		if err != nil {
+			return leftoverError(id, err)
+		}
+		defer container.Close()
+		if err := accepted(container.Terminate()); err != nil {
+			return leftoverError(id, err)
+		}
+		if err := container.WaitTimeout(leftoverTimeout); hcsshim.IsTimeout(err) {
+			return leftoverError(id, err)
+		}
+	}
+	return nil
+}
+
+// leftoverError is nil if the leftover was gone already.
+func leftoverError(id string, err error) error {
+	if hcsshim.IsNotExist(err) {
+		return nil
+	}
+	return hcsError("remove what a failed create left", id, err)
+}
+
+func (hcsService) OpenComputeSystem(id string) (ComputeSystem, error) {
+	container, err := hcsshim.OpenContainer(id)
+	if err != nil {
+		return nil, hcsError("open", id, err)
+	}
+	return newComputeSystem(id, container), nil
+}
+
+func (hcsService) ComputeSystems(owner string) ([]ComputeSystemInfo, error) {
+	var query hcsshim.ComputeSystemQuery
+	if owner != "" {
+		query.Owners = []string{owner}
+	}
+	found, err := hcsshim.GetContainers(query)
+	if err != nil {
+		return nil, hcsError("list", "", err)
+	}
+	systems := make([]ComputeSystemInfo, len(found))
+	for i, c := range found {
+		systems[i] = ComputeSystemInfo{ID: c.ID, Owner: c.Owner, State: c.State}
+	}
+	return systems, nil
+}
