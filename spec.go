@@ -1,6 +1,15 @@
 package libcontainerd
 
-import "github.com/docker/go-connections/nat"
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/docker/go-connections/nat"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // Version is the version of the spec, as in Spec.Version.
 const Version = "0.3.0 (Windows)"
@@ -164,4 +173,327 @@ type Storage struct {
 // Network limits network traffic.
 type Network struct {
 	Bandwidth *uint64 `json:"bandwidth,omitempty"` // bytes per second; HCS has no such limit
+}
+
+// SpecFromOCI makes a Spec from a Windows container's config.json, as the OCI
+// runtime specification defines it.
+//
+// The last of its layerFolders becomes LayerFolder and the others LayerPaths. A
+// mount onto \\.\pipe\NAME becomes one of Pipes. Without a commandLine, which is
+// taken as it stands, each of args is escaped by the rules of Windows. A volume
+// as root.path loses its trailing backslash.
+//
+// The error joins everything that is wrong with the document, each named by its
+// JSON path and of kind errdefs.ErrInvalidArgument. What is valid OCI but beyond
+// schema 1 of HCS is of kind errdefs.ErrNotImplemented as well. s is not changed,
+// and a nil pointer anywhere in it means that the field is absent.
+func SpecFromOCI(s *specs.Spec) (Spec, error) {
+	if s == nil {
+		return Spec{}, invalid("spec", "is missing")
+	}
+	w := value(s.Windows)
+	p := problems{rename: ociNames(s)}
+	refuseForeign(&p, s)
+
+	spec := Spec{
+		Version:  Version,
+		Platform: Platform{OS: "windows"},
+		Root:     rootFromOCI(&p, value(s.Root), w.HyperV != nil),
+		Hostname: s.Hostname,
+		Windows:  windowsFromOCI(&p, &w),
+	}
+	spec.Mounts, spec.Windows.Pipes = mountsFromOCI(&p, s.Mounts)
+	if s.Process == nil {
+		p.add("process", "is missing: there is nothing to run")
+	} else {
+		spec.Process = processFromOCI(&p, s.Process)
+		spec.Process.check(&p, "process")
+	}
+	spec.checkDocument(&p)
+	spec.checkRoot(&p)
+	if err := p.join(); err != nil {
+		return Spec{}, err
+	}
+	return spec, nil
+}
+
+// ociNames returns how a field of a Spec is called in the OCI document that the
+// Spec is made from.
+func ociNames(s *specs.Spec) func(field string) string {
+	return func(field string) string {
+		names := []string{
+			"windows.layer_folder", element("windows.layerFolders", len(value(s.Windows).LayerFolders)-1),
+			"windows.layer_paths", "windows.layerFolders",
+			"windows.hv_runtime.image_path", "windows.hyperv.utilityVMPath",
+			"windows.networking.endpoints", "windows.network.endpointList",
+			"windows.networking.dns_search_list", "windows.network.DNSSearchList",
+			"windows.networking.network_shared_container_name", "windows.network.networkSharedContainerName",
+			"windows.credential_spec", "windows.credentialSpec",
+			".id_type", ".idType",
+			"process.user.user", "process.user.username",
+		}
+		if value(s.Process).CommandLine != "" {
+			names = append(names, "process.args[0]", "process.commandLine", "process.args", "process.commandLine")
+		}
+		return strings.NewReplacer(names...).Replace(field)
+	}
+}
+
+// refuseForeign refuses what is for other systems than Windows, or for whoever
+// runs this package.
+func refuseForeign(p *problems, s *specs.Spec) {
+	foreign := []struct {
+		field   string
+		present bool
+	}{
+		{"linux", s.Linux != nil},
+		{"solaris", s.Solaris != nil},
+		{"vm", s.VM != nil},
+		{"zos", s.ZOS != nil},
+		{"freebsd", s.FreeBSD != nil},
+		{"domainname", s.Domainname != ""},
+	}
+	for _, f := range foreign {
+		if f.present {
+			p.refuse(f.field, "is not for Windows containers")
+		}
+	}
+	if h := s.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer)+len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0 { //nolint:staticcheck // Prestart is deprecated, not gone
+		p.refuse("hooks", "are the engine's to run")
+	}
+}
+
+func rootFromOCI(p *problems, root specs.Root, hyperV bool) Root {
+	if hyperV && root.Path != "" {
+		p.add("root.path", "must be empty for a Hyper-V container")
+	}
+	return Root{Path: volumePath(root.Path), Readonly: root.Readonly}
+}
+
+func processFromOCI(p *problems, o *specs.Process) Process {
+	if o.ExecCPUAffinity != nil {
+		p.refuse("process.execCPUAffinity", "schema 1 of HCS has no CPU affinity")
+	}
+	process := Process{
+		Terminal: o.Terminal,
+		User:     User{User: o.User.Username},
+		Env:      slices.Clone(o.Env),
+		Cwd:      o.Cwd,
+	}
+	if o.Terminal && o.ConsoleSize != nil {
+		// What int cannot hold turns negative, and is refused like the rest.
+		process.InitialConsoleSize = [2]int{int(o.ConsoleSize.Height), int(o.ConsoleSize.Width)}
+	}
+	if o.CommandLine != "" {
+		process.Args = []string{o.CommandLine}
+		return process
+	}
+	if len(o.Args) > 0 && o.Args[0] == "" {
+		p.add("process.args[0]", "names no program")
+	}
+	for _, arg := range o.Args {
+		process.Args = append(process.Args, escapeArg(arg))
+	}
+	return process
+}
+
+func windowsFromOCI(p *problems, o *specs.Windows) Windows {
+	w := Windows{
+		Resources:      resourcesFromOCI(p, o.Resources),
+		Networking:     networkingFromOCI(p, o.Network),
+		FirstStart:     o.IgnoreFlushesDuringBoot,
+		CredentialSpec: credentialsFromOCI(p, o.CredentialSpec),
+		Servicing:      o.Servicing,
+	}
+	if last := len(o.LayerFolders) - 1; last < 1 {
+		p.add("windows.layerFolders", "has %d entries, the least are one layer and, last, the scratch", last+1)
+	} else {
+		w.LayerPaths = slices.Clone(o.LayerFolders[:last])
+		w.LayerFolder = o.LayerFolders[last]
+		if w.LayerFolder == "" {
+			p.add("windows.layer_folder", "is empty")
+		}
+	}
+	if o.HyperV != nil {
+		w.HvRuntime = &HvRuntime{ImagePath: o.HyperV.UtilityVMPath}
+	}
+	for _, d := range o.Devices {
+		w.Devices = append(w.Devices, Device{ID: d.ID, IDType: d.IDType})
+	}
+	return w
+}
+
+func resourcesFromOCI(p *problems, o *specs.WindowsResources) *Resources {
+	if o == nil {
+		return nil
+	}
+	r := new(Resources)
+	if m := o.Memory; m != nil {
+		r.Memory = new(Memory)
+		switch {
+		case m.Limit == nil:
+		case *m.Limit > math.MaxInt64:
+			p.add("windows.resources.memory.limit", "%d is above %d", *m.Limit, int64(math.MaxInt64))
+		default:
+			r.Memory.Limit = new(int64(*m.Limit))
+		}
+	}
+	if c := o.CPU; c != nil {
+		if len(c.Affinity) > 0 {
+			p.refuse("windows.resources.cpu.affinity", "schema 1 of HCS has no CPU affinity")
+		}
+		r.CPU = &CPU{Count: clone(c.Count), Shares: widen(c.Shares), Maximum: widen(c.Maximum)}
+	}
+	if s := o.Storage; s != nil {
+		r.Storage = &Storage{Iops: clone(s.Iops), Bps: clone(s.Bps), SandboxSize: clone(s.SandboxSize)}
+	}
+	return r
+}
+
+func clone[T any](v *T) *T {
+	if v == nil {
+		return nil
+	}
+	return new(*v)
+}
+
+func widen(v *uint16) *uint64 {
+	if v == nil {
+		return nil
+	}
+	return new(uint64(*v))
+}
+
+func networkingFromOCI(p *problems, o *specs.WindowsNetwork) *Networking {
+	if o == nil {
+		return nil
+	}
+	if o.NetworkNamespace != "" {
+		p.refuse("windows.network.networkNamespace", "schema 1 of HCS knows endpoints, not network namespaces")
+	}
+	return &Networking{
+		EndpointList:               slices.Clone(o.EndpointList),
+		DNSSearchList:              slices.Clone(o.DNSSearchList),
+		AllowUnqualifiedDNSQuery:   o.AllowUnqualifiedDNSQuery,
+		NetworkSharedContainerName: o.NetworkSharedContainerName,
+	}
+}
+
+// credentialsFromOCI returns the JSON text of a credential spec, which is a JSON
+// object or its text. checkDocument looks at the latter.
+func credentialsFromOCI(p *problems, o any) string {
+	switch spec := o.(type) {
+	case nil:
+		return ""
+	case string:
+		return spec
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(o); err != nil {
+		p.add("windows.credential_spec", "is not JSON") // err may quote secrets
+		return ""
+	}
+	if text.String() == "null\n" {
+		return "" // a typed nil
+	}
+	return strings.TrimSuffix(text.String(), "\n")
+}
+
+// mountsFromOCI leaves out the mounts that it finds fault with: in the lists that
+// it returns, the others have not the numbers they have in mounts.
+func mountsFromOCI(p *problems, mounts []specs.Mount) (folders []Mount, pipes []Pipe) {
+	for i := range mounts {
+		m, field, before := &mounts[i], element("mounts", i), len(p.errs)
+		if m.Type != "" {
+			p.refuse(field+".type", "%q: schema 1 of HCS mounts folders and pipes only, without a type", m.Type)
+		}
+		p.text(field+".source", m.Source)
+		p.text(field+".destination", m.Destination)
+		readonly := readonlyFromOCI(p, field+".options", m.Options)
+		name, isPipe := pipeName(m.Destination)
+		if isPipe {
+			checkPipeMount(p, field, m.Source, readonly)
+		} else {
+			checkFolderMount(p, field, m.Source, m.Destination)
+		}
+		switch {
+		case len(p.errs) > before:
+		case isPipe:
+			pipes = append(pipes, Pipe{Source: m.Source, Name: name})
+		default:
+			folders = append(folders, Mount{Destination: m.Destination, Source: m.Source, Readonly: readonly})
+		}
+	}
+	checkNesting(p, mounts)
+	return folders, pipes
+}
+
+// readonlyFromOCI reports whether one of the options asks for a read-only mount.
+// The options that make a bind mount, which every mount is here, change nothing.
+func readonlyFromOCI(p *problems, field string, options []string) (readonly bool) {
+	for i, option := range options {
+		switch strings.ToLower(option) {
+		case "ro":
+			readonly = true
+		case "rw", "bind", "rbind":
+		default:
+			p.refuse(element(field, i), "%q is none of ro, rw, bind, rbind", option)
+		}
+	}
+	return readonly
+}
+
+func checkPipeMount(p *problems, field, source string, readonly bool) {
+	if readonly {
+		p.refuse(field+".options", "a pipe cannot be mounted read-only")
+	}
+	if _, ok := pipeName(source); !ok {
+		p.add(field+".source", `%q is not a pipe as \\.\pipe\NAME`, source)
+	}
+}
+
+func checkFolderMount(p *problems, field, source, destination string) {
+	switch {
+	case source == "":
+		p.add(field+".source", "is empty")
+	case hasPathPrefix(source, `\\.\pipe`):
+		p.add(field+".source", `%q is a pipe, which can be mounted only onto \\.\pipe\NAME`, source)
+	case !winIsAbs(source):
+		p.add(field+".source", "%q is not absolute", source)
+	}
+	switch volume := winVolume(destination); {
+	case destination == "":
+		p.add(field+".destination", "is empty")
+	case len(volume) != len("C:"), destination != volume && !winIsAbs(destination):
+		p.add(field+".destination", "%q is not absolute, as C:\\folder", destination)
+	case strings.EqualFold(volume, "C:") && winBase(winClean(destination)) == `\`:
+		p.add(field+".destination", "%q is the container's own root", destination)
+	}
+}
+
+// checkNesting reports folders that are mounted onto one another, or one below
+// another: the order in which HCS mounts them is not defined.
+func checkNesting(p *problems, mounts []specs.Mount) {
+	type target struct {
+		path  string
+		index int
+	}
+	var targets []target
+	for i, m := range mounts {
+		if winIsAbs(m.Destination) {
+			path := strings.Map(upperCase, trimWinSeparators(winClean(m.Destination)))
+			targets = append(targets, target{path + `\`, i})
+		}
+	}
+	slices.SortStableFunc(targets, func(a, b target) int { return strings.Compare(a.path, b.path) })
+	outer := 0 // the targets below it follow it
+	for i := 1; i < len(targets); i++ {
+		if !strings.HasPrefix(targets[i].path, targets[outer].path) {
+			outer = i
+			continue
+		}
+		p.add(element("mounts", targets[i].index)+".destination", "lies in mounts[%d].destination", targets[outer].index)
+	}
 }
