@@ -1,0 +1,453 @@
+package libcontainerd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/sirupsen/logrus"
+)
+
+// States of a container, as the Backend hears of them.
+const (
+	StateStart        = "start-container"
+	StatePause        = "pause"
+	StateResume       = "resume"
+	StateExit         = "exit"
+	StateRestart      = "restart"
+	StateRestore      = "restore"
+	StateStartProcess = "start-process"
+	StateExitProcess  = "exit-process"
+	StateOOM          = "oom"
+)
+
+// InitFriendlyName is the friendly name of a container's init process.
+const InitFriendlyName = "init"
+
+// UnknownExitCode is the exit code of a process whose own could not be had.
+const UnknownExitCode uint32 = 0xffffffff
+
+// restoreExitCode is what Restore has reported since 2016 for a container that
+// is no more.
+const restoreExitCode uint32 = 1 << 31
+
+// Client runs the containers of one engine. Its methods may be called
+// concurrently, and from inside a callback of the Backend.
+//
+// Every method answers an id it does not know with errdefs.ErrNotFound, and
+// none waits for an HCS that does not answer for longer than its timeouts (see
+// WithCallTimeout, WithTerminateTimeout): the error is of kind deadline exceeded
+// then, and what HCS does later all the same is undone.
+type Client interface {
+	// Create creates the container, starts it and its init process, attaches the
+	// streams and reports StateStart; all that before it returns. After an error
+	// nothing is left of the container. An id in use is errdefs.ErrAlreadyExists,
+	// a bad spec errdefs.ErrInvalidArgument.
+	Create(containerID string, spec Spec, options ...CreateOption) error
+
+	// Signal ends the container: 9 (SIGKILL) terminates its compute system, any
+	// other signal shuts it down in order; 0 only checks that it runs. It does not
+	// wait for the exit. While a restart is pending, it ends that wait.
+	Signal(containerID string, sig int) error
+
+	// SignalProcess ends one process; it does not wait for the exit. For the init
+	// process it is Signal. 0 only checks that the process runs.
+	SignalProcess(containerID, processFriendlyName string, sig int) error
+
+	// AddProcess starts a process in a running container and attaches its streams.
+	// The friendly name must not be in use, else errdefs.ErrAlreadyExists.
+	AddProcess(containerID, processFriendlyName string, process Process) error
+
+	// Resize sets the console of a process to width × height characters, 1…65535.
+	Resize(containerID, processFriendlyName string, width, height int) error
+
+	// Pause freezes a container with Hyper-V isolation and reports StatePause;
+	// under process isolation it is errdefs.ErrNotImplemented.
+	Pause(containerID string) error
+
+	// Resume lets a paused container run on and reports StateResume.
+	Resume(containerID string) error
+
+	// Restore takes care of a container that an engine before this one left. By
+	// default the container is terminated, if it still exists, and reported with
+	// StateExit and exit code 1<<31; see WithReattach. An id that this client
+	// runs is errdefs.ErrAlreadyExists.
+	Restore(containerID string, options ...CreateOption) error
+
+	// Reconcile ends every compute system of owner (empty: the client's own) that is
+	// none of this client's containers, waits until they are gone, and returns
+	// them. An engine calls it at its start, after the last Restore. Cancelling
+	// ctx abandons the wait, not the work.
+	Reconcile(ctx context.Context, owner string) ([]ComputeSystemInfo, error)
+
+	// Stats returns the resource use of a running container.
+	Stats(containerID string) (*Stats, error)
+
+	// GetPidsForContainer returns the pids of the init process and the exec'd
+	// ones, in this order.
+	GetPidsForContainer(containerID string) ([]int, error)
+
+	// Summary describes the init process, the exec'd ones, and every other process
+	// HCS knows of in the container, in this order.
+	Summary(containerID string) ([]Summary, error)
+
+	// UpdateResources changes the limits of a running container. HCS can change
+	// none of them with schema 1: any limit that is set is an
+	// errdefs.ErrNotImplemented naming the field.
+	UpdateResources(containerID string, resources Resources) error
+
+	// Close stops watching: containers run on, their streams are closed, no
+	// callback begins any more, and every other method fails with
+	// errdefs.ErrFailedPrecondition. It waits for the client's goroutines, as
+	// long as a call into HCS may take, but not for callbacks that run.
+	Close() error
+}
+
+// Backend is the engine, as the Client calls it. For one container the state
+// changes come one at a time and in order. Its methods may call the Client.
+type Backend interface {
+	// StateChanged reports what happened to a container. An error ends a Create
+	// that has just reported StateStart; any other is logged, nothing more.
+	StateChanged(containerID string, state StateInfo) error
+
+	// AttachStreams hands over the streams of a process: for an init process the
+	// name is the container's id. The Backend reads the outputs to their end and
+	// closes Stdin; an error ends the process.
+	AttachStreams(processFriendlyName string, io IOPipe) error
+}
+
+// StateInfo is a change of a container's state.
+type StateInfo struct {
+	State     string    // StateStart, StateExit …
+	Pid       uint32    // of the process concerned, 0 if none is
+	ExitCode  uint32    // UnknownExitCode if it could not be had
+	ProcessID string    // friendly name of the process that ended
+	OOMKilled bool      // never set: HCS does not tell
+	ExitedAt  time.Time // when the process ended, as far as the client saw
+	Err       error     // why the exit is not an orderly one, or nil
+}
+
+// IOPipe holds the streams of a process. Stdout and Stderr close themselves
+// when they have been read to their end; Stderr is nil with Terminal. Closing
+// Stdin ends the input of the process.
+type IOPipe struct {
+	Stdin    io.WriteCloser
+	Stdout   io.Reader
+	Stderr   io.Reader
+	Terminal bool
+}
+
+// Summary describes one process of a container.
+type Summary struct {
+	Pid     uint32
+	Command string // init: its program; exec'd: its command line; else: image name
+
+	// What HCS knows besides; zero if it knows nothing of the process.
+	ImageName                    string
+	CreatedAt                    time.Time
+	KernelTime                   time.Duration
+	UserTime                     time.Duration
+	MemoryCommitBytes            uint64
+	MemoryWorkingSetPrivateBytes uint64
+	MemoryWorkingSetSharedBytes  uint64
+}
+
+// Remote makes clients.
+type Remote interface {
+	// Client returns a new client for backend.
+	Client(backend Backend) (Client, error)
+
+	// Cleanup closes the clients.
+	Cleanup()
+}
+
+// New returns a Remote for the HCS of the host, or for the one that
+// WithComputeService gives. stateDir is not used on Windows, and may be empty.
+func New(stateDir string, options ...RemoteOption) (Remote, error) {
+	r := &remote{settings: defaultSettings()}
+	for _, o := range options {
+		if o == nil {
+			return nil, fmt.Errorf("option is nil: %w", errdefs.ErrInvalidArgument)
+		}
+		if err := o.Apply(r); err != nil {
+			return nil, err
+		}
+	}
+	if r.settings.service == nil {
+		service, err := hostService()
+		if err != nil {
+			return nil, err
+		}
+		r.settings.service = service
+	}
+	return r, nil
+}
+
+// NewClient is New and Client in one, for an engine with a single Backend.
+func NewClient(backend Backend, options ...RemoteOption) (Client, error) {
+	r, err := New("", options...)
+	if err != nil {
+		return nil, err
+	}
+	return r.Client(backend)
+}
+
+type remote struct {
+	settings settings
+
+	mu      sync.Mutex // guards following
+	clients []*client
+}
+
+func (r *remote) Client(backend Backend) (Client, error) {
+	if backend == nil {
+		return nil, fmt.Errorf("backend is nil: %w", errdefs.ErrInvalidArgument)
+	}
+	c := &client{
+		settings:   r.settings,
+		backend:    backend,
+		closing:    make(chan struct{}),
+		containers: make(map[string]*container),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients = append(r.clients, c)
+	return c, nil
+}
+
+func (r *remote) Cleanup() {
+	r.mu.Lock()
+	clients := r.clients
+	r.clients = nil
+	r.mu.Unlock()
+	for _, c := range clients {
+		if err := c.Close(); err != nil {
+			c.logger.WithError(err).Warn("client did not close in time")
+		}
+	}
+}
+
+type client struct {
+	settings
+	backend   Backend
+	tasks     tasks         // every goroutine of the client
+	closing   chan struct{} // closed by Close
+	lingering lingering     // output that is not read to its end
+
+	mu         sync.RWMutex // guards following
+	containers map[string]*container
+	closed     bool
+}
+
+// errGone is what happened to a handle that is no more.
+var errGone = fmt.Errorf("it has ended: %w", errdefs.ErrFailedPrecondition)
+
+var errClosed = fmt.Errorf("client is closed: %w", errdefs.ErrFailedPrecondition)
+
+func (c *client) Create(containerID string, spec Spec, options ...CreateOption) error {
+	ctr, err := c.reserve(opCreate, containerID, options)
+	if err != nil {
+		return err
+	}
+	if err := ctr.create(spec); err != nil {
+		c.remove(ctr)
+		return err
+	}
+	return nil
+}
+
+func (c *client) AddProcess(containerID, processFriendlyName string, process Process) error {
+	ctr, err := c.find(opExec, containerID)
+	if err != nil {
+		return err
+	}
+	return ctr.addProcess(processFriendlyName, process)
+}
+
+func (c *client) Signal(containerID string, sig int) error {
+	ctr, err := c.find(opSignal, containerID)
+	if err != nil {
+		return err
+	}
+	if sig < 0 {
+		return newError(opSignal, containerID, "", fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
+	}
+	return ctr.signal(sig)
+}
+
+func (c *client) SignalProcess(containerID, processFriendlyName string, sig int) error {
+	if processFriendlyName == InitFriendlyName {
+		return c.Signal(containerID, sig)
+	}
+	ctr, err := c.find(opSignal, containerID)
+	if err != nil {
+		return err
+	}
+	if sig < 0 {
+		return newError(opSignal, containerID, processFriendlyName, fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
+	}
+	return ctr.signalProcess(processFriendlyName, sig)
+}
+
+func (c *client) Resize(containerID, processFriendlyName string, width, height int) error {
+	ctr, err := c.find(opResize, containerID)
+	if err != nil {
+		return err
+	}
+	return ctr.resize(processFriendlyName, width, height)
+}
+
+func (c *client) Pause(containerID string) error {
+	ctr, err := c.find(opPause, containerID)
+	if err != nil {
+		return err
+	}
+	return ctr.pause()
+}
+
+func (c *client) Resume(containerID string) error {
+	ctr, err := c.find(opResume, containerID)
+	if err != nil {
+		return err
+	}
+	return ctr.resume()
+}
+
+func (c *client) Stats(containerID string) (*Stats, error) {
+	ctr, err := c.find(opStats, containerID)
+	if err != nil {
+		return nil, err
+	}
+	return ctr.stats()
+}
+
+func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
+	ctr, err := c.find(opProcesses, containerID)
+	if err != nil {
+		return nil, err
+	}
+	pids := []int{}
+	for _, p := range ctr.processes() {
+		pids = append(pids, int(p.pid))
+	}
+	return pids, nil
+}
+
+func (c *client) Summary(containerID string) ([]Summary, error) {
+	ctr, err := c.find(opProcesses, containerID)
+	if err != nil {
+		return nil, err
+	}
+	return ctr.summary()
+}
+
+func (c *client) UpdateResources(containerID string, resources Resources) error {
+	if _, err := c.find(opUpdate, containerID); err != nil {
+		return err
+	}
+	if err := resources.unchangeable(); err != nil {
+		return newError(opUpdate, containerID, "", err)
+	}
+	return nil
+}
+
+func (c *client) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	containers := c.containers
+	c.containers = nil
+	c.mu.Unlock()
+
+	close(c.closing)
+	for _, ctr := range containers {
+		ctr.detach()
+	}
+	n := c.tasks.wait(c.callTimeout)
+	c.lingering.cut()
+	if n > 0 {
+		return newError(opClose, "", "", fmt.Errorf("%d calls have not come back from HCS: %w", n, errTimeout(c.callTimeout)))
+	}
+	return nil
+}
+
+// reserve takes containerID, so that nobody else can, before HCS is asked.
+func (c *client) reserve(op, containerID string, options []CreateOption) (*container, error) {
+	settings, err := applyCreateOptions(options)
+	if err != nil {
+		return nil, newError(op, containerID, "", err)
+	}
+	if containerID == "" {
+		return nil, newError(op, "", "", fmt.Errorf("container id is empty: %w", errdefs.ErrInvalidArgument))
+	}
+	ctr := newContainer(c, containerID, settings)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, newError(op, containerID, "", errClosed)
+	}
+	if _, ok := c.containers[containerID]; ok {
+		return nil, newError(op, containerID, "", fmt.Errorf("container id is in use: %w", errdefs.ErrAlreadyExists))
+	}
+	c.containers[containerID] = ctr
+	return ctr, nil
+}
+
+// find returns a container of the table.
+func (c *client) find(op, containerID string) (*container, error) {
+	c.mu.RLock()
+	ctr, ok := c.containers[containerID]
+	closed := c.closed
+	c.mu.RUnlock()
+	switch {
+	case closed:
+		return nil, newError(op, containerID, "", errClosed)
+	case !ok:
+		return nil, newError(op, containerID, "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound))
+	}
+	return ctr, nil
+}
+
+// remove frees ctr's id.
+func (c *client) remove(ctr *container) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.containers[ctr.id] == ctr {
+		delete(c.containers, ctr.id)
+	}
+}
+
+// replace puts next in the place of ctr, unless ctr has lost it.
+func (c *client) replace(ctr, next *container) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.containers[ctr.id] != ctr {
+		return false
+	}
+	c.containers[ctr.id] = next
+	return true
+}
+
+// stateChanged calls the Backend back; the caller holds no lock.
+func (c *client) stateChanged(containerID string, info StateInfo) {
+	if err := c.backend.StateChanged(containerID, info); err != nil {
+		c.logger.WithFields(logrus.Fields{"container": containerID, "state": info.State}).
+			WithError(err).Error("backend refused a state change")
+	}
+}
+
+// isClosing tells whether Close has been called.
+func (c *client) isClosing() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,379 @@
+package libcontainerd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// sigkill is the one signal that Windows can tell from the others.
+const sigkill = 9
+
+// notRunningLocked says why the container cannot do what was asked; ctr.mu is
+// held.
+func (ctr *container) notRunningLocked() error {
+	return fmt.Errorf("container is not running but %v: %w", ctr.phase, errdefs.ErrFailedPrecondition)
+}
+
+// signal ends the container; see Client.Signal.
+func (ctr *container) signal(sig int) error {
+	ctr.mu.Lock()
+	phase, next := ctr.phase, ctr.next
+	notRunning := ctr.notRunningLocked()
+	ctr.mu.Unlock()
+	switch {
+	case next != nil:
+		return next.signal(sig)
+	case sig == 0 && (phase == running || phase == paused):
+		return nil
+	case sig == 0:
+		return newError(opSignal, ctr.id, "", notRunning)
+	case phase == creating || phase == restarting:
+		return ctr.signalBeforeRun(sig)
+	case phase == gone:
+		return nil
+	case sig == sigkill:
+		return ctr.kill()
+	case phase == exiting:
+		return nil
+	}
+	return ctr.requestShutdown(phase == paused)
+}
+
+// signalBeforeRun ends the wait for a restart, or a start that is under way.
+func (ctr *container) signalBeforeRun(sig int) error {
+	ctr.mu.Lock()
+	if ctr.phase != creating && ctr.phase != restarting {
+		ctr.mu.Unlock()
+		return ctr.signal(sig) // it runs by now, or has ended
+	}
+	if !ctr.cancelled {
+		ctr.cancelled = true
+		close(ctr.cancel)
+	}
+	ctr.mu.Unlock()
+	if ctr.restartManager == nil {
+		return nil
+	}
+	if err := ctr.restartManager.Cancel(); err != nil {
+		return newError(opSignal, ctr.id, "", err)
+	}
+	return nil
+}
+
+// kill asks for the termination, through a second handle if the first does not
+// answer.
+func (ctr *container) kill() error {
+	limit := ctr.client.terminateTimeout
+	err := ctr.requestTerminate(limit)
+	if errdefs.IsDeadlineExceeded(err) {
+		err = ctr.requestTerminateAgain(limit)
+	}
+	err = ctr.tolerateStop(err)
+	if err != nil {
+		ctr.mu.Lock()
+		ctr.terminating = ctr.terminating && ctr.phase == exiting
+		ctr.mu.Unlock()
+	}
+	return err
+}
+
+// requestTerminateAgain asks for the termination through a handle of its own.
+func (ctr *container) requestTerminateAgain(limit time.Duration) error {
+	c := ctr.client
+	system, err := c.open(ctr.id, limit)
+	if err != nil {
+		return err
+	}
+	h := newHandle(system)
+	defer h.close(&c.tasks)
+	return order(c, h, ctr.op(opTerminate), limit, ComputeSystem.Terminate, nil)
+}
+
+// requestShutdown asks the system to stop in order. A paused one could not.
+func (ctr *container) requestShutdown(paused bool) error {
+	if paused {
+		if err := ctr.resume(); err != nil && !ctr.hasStopped() {
+			return err
+		}
+	}
+	return ctr.tolerateStop(order(ctr.client, ctr.system, ctr.op(opShutdown), ctr.client.callTimeout, ComputeSystem.Shutdown, nil))
+}
+
+// tolerateStop drops errors that say that what was to stop has stopped.
+func (ctr *container) tolerateStop(err error) error {
+	if isStopAccepted(err) || errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+// find returns a process of the container, its init process included.
+func (ctr *container) find(op, name string) (*process, error) {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	p := ctr.execs[name]
+	if name == InitFriendlyName {
+		p = ctr.init
+		if ctr.phase != running && ctr.phase != paused {
+			return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
+		}
+	}
+	switch {
+	case ctr.phase == creating || ctr.phase == restarting:
+		return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
+	case p == nil:
+		return nil, newError(op, ctr.id, name, fmt.Errorf("no such process: %w", errdefs.ErrNotFound))
+	case p.handle == nil:
+		return nil, newError(op, ctr.id, name, fmt.Errorf("process is being created: %w", errdefs.ErrFailedPrecondition))
+	}
+	return p, nil
+}
+
+// signalProcess kills an exec'd process; see Client.SignalProcess.
+func (ctr *container) signalProcess(name string, sig int) error {
+	p, err := ctr.find(opSignal, name)
+	if err != nil || sig == 0 {
+		return err
+	}
+	return p.kill()
+}
+
+// kill asks for the end of the process. HCS wants one kill of a process at a
+// time; a second one could do no more.
+func (p *process) kill() error {
+	ctr := p.container
+	ctr.mu.Lock()
+	underWay := p.killing
+	p.killing = true
+	ctr.mu.Unlock()
+	if underWay {
+		return nil
+	}
+	err := order(ctr.client, p.handle, p.op(opKill), ctr.client.callTimeout, func(h ComputeProcess) error {
+		defer p.killEnded()
+		return h.Kill()
+	}, nil)
+	if isAlreadyStopped(err) || errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+func (p *process) killEnded() {
+	p.container.mu.Lock()
+	defer p.container.mu.Unlock()
+	p.killing = false
+}
+
+// resize changes the console of a process; see Client.Resize.
+func (ctr *container) resize(name string, width, height int) error {
+	for _, side := range []struct {
+		name string
+		n    int
+	}{{"width", width}, {"height", height}} {
+		if side.n < 1 || side.n > 65535 {
+			return newError(opResize, ctr.id, name, fmt.Errorf("%s %d is not within 1…65535: %w", side.name, side.n, errdefs.ErrInvalidArgument))
+		}
+	}
+	p, err := ctr.find(opResize, name)
+	if err != nil {
+		return err
+	}
+	return order(ctr.client, p.handle, p.op(opResize), ctr.client.callTimeout, func(h ComputeProcess) error {
+		return h.ResizeConsole(uint16(width), uint16(height))
+	}, nil)
+}
+
+// pause freezes the container; see Client.Pause. If HCS does so only after the
+// client gave up, it is undone.
+func (ctr *container) pause() error {
+	if err := ctr.beginSwitch(opPause, running); err != nil {
+		return err
+	}
+	err := order(ctr.client, ctr.system, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
+		if err == nil {
+			ctr.system.value.Resume()
+		}
+	})
+	if !ctr.endSwitch(err == nil, running, paused) {
+		return err
+	}
+	ctr.events.postOwn(StateInfo{State: StatePause, Pid: ctr.init.pid})
+	return nil
+}
+
+// resume lets the container run on; see Client.Resume. If HCS does so only after
+// the client gave up, it is reported then.
+func (ctr *container) resume() error {
+	if err := ctr.beginSwitch(opResume, paused); err != nil {
+		return err
+	}
+	resumed := StateInfo{State: StateResume, Pid: ctr.init.pid}
+	err := order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
+		if ctr.endSwitch(err == nil, paused, running) {
+			ctr.events.post(event{info: resumed})
+		}
+	})
+	if !ctr.endSwitch(err == nil, paused, running) {
+		return err
+	}
+	ctr.events.postOwn(resumed)
+	return nil
+}
+
+// beginSwitch lets one pause or resume begin, of a container in phase from.
+func (ctr *container) beginSwitch(op string, from phase) error {
+	if !ctr.plan.hyperv {
+		return newError(op, ctr.id, "", fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented))
+	}
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	switch {
+	case ctr.phase != from:
+		return newError(op, ctr.id, "", fmt.Errorf("container is %v: %w", ctr.phase, errdefs.ErrFailedPrecondition))
+	case ctr.switching:
+		return newError(op, ctr.id, "", fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition))
+	}
+	ctr.switching = true
+	return nil
+}
+
+// endSwitch ends a pause or resume, and tells whether it changed the phase: a
+// container that has ended meanwhile stays so.
+func (ctr *container) endSwitch(ok bool, from, to phase) bool {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	ctr.switching = false
+	if !ok || ctr.phase != from {
+		return false
+	}
+	ctr.phase = to
+	return true
+}
+
+// stats asks HCS for the resource use of the container.
+func (ctr *container) stats() (*Stats, error) {
+	ctr.mu.Lock()
+	ok := ctr.phase == running || ctr.phase == paused
+	notRunning := ctr.notRunningLocked()
+	ctr.mu.Unlock()
+	if !ok {
+		return nil, newError(opStats, ctr.id, "", notRunning)
+	}
+	s, err := use(ctr.client, ctr.system, ctr.op(opStats), ctr.client.callTimeout, ComputeSystem.Statistics, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Stats{Read: time.Now(), Statistics: s}, nil
+}
+
+// tracked is a process of the table that runs.
+type tracked struct {
+	pid     uint32
+	command string
+}
+
+// processes lists the processes of the table that run, the init process first.
+func (ctr *container) processes() []tracked {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	var list []tracked
+	if ctr.phase == running || ctr.phase == paused {
+		list = append(list, tracked{ctr.init.pid, ctr.init.plan.program})
+	}
+	for _, p := range ctr.execsLocked() {
+		if p.pid != 0 {
+			list = append(list, tracked{p.pid, p.plan.config.CommandLine})
+		}
+	}
+	return list
+}
+
+// summary describes every process of the container.
+func (ctr *container) summary() ([]Summary, error) {
+	list := ctr.processes()
+	if len(list) == 0 {
+		return []Summary{}, nil
+	}
+	infos, err := use(ctr.client, ctr.system, ctr.op(opProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList, nil)
+	if err != nil && !isOnTheWayOut(err) {
+		return nil, err
+	}
+	return merge(list, infos), nil
+}
+
+// isOnTheWayOut tells whether err is one of those that a container's properties
+// give while it stops.
+func isOnTheWayOut(err error) bool {
+	return errors.Is(err, errGone) || isAlreadyStopped(err) || errors.Is(err, CodeInvalidState) ||
+		errors.Is(err, CodeInvalidHandle) || errors.Is(err, CodeAccessDenied)
+}
+
+// merge adds what HCS knows to the tracked processes, and appends the others.
+func merge(list []tracked, infos []ProcessInfo) []Summary {
+	byPid := make(map[uint32]ProcessInfo, len(infos))
+	for _, i := range infos {
+		byPid[i.Pid] = i
+	}
+	summaries := make([]Summary, 0, max(len(list), len(infos)))
+	for _, t := range list {
+		i := byPid[t.pid]
+		delete(byPid, t.pid)
+		summaries = append(summaries, summarise(t.pid, t.command, i))
+	}
+	for _, i := range infos {
+		if _, other := byPid[i.Pid]; other {
+			summaries = append(summaries, summarise(i.Pid, i.ImageName, i))
+		}
+	}
+	return summaries
+}
+
+func summarise(pid uint32, command string, i ProcessInfo) Summary {
+	return Summary{
+		Pid:                          pid,
+		Command:                      command,
+		ImageName:                    i.ImageName,
+		CreatedAt:                    i.CreatedAt,
+		KernelTime:                   i.KernelTime,
+		UserTime:                     i.UserTime,
+		MemoryCommitBytes:            i.MemoryCommitBytes,
+		MemoryWorkingSetPrivateBytes: i.MemoryWorkingSetPrivateBytes,
+		MemoryWorkingSetSharedBytes:  i.MemoryWorkingSetSharedBytes,
+	}
+}
+
+// unchangeable names the limits that are set: HCS can change none of them while
+// a container runs. Zero is the same as absent.
+func (r *Resources) unchangeable() error {
+	var problems []error
+	refuse := func(field string, set bool) {
+		if set {
+			problems = append(problems, fmt.Errorf("resources.%s cannot be changed while the container runs: %w", field, errdefs.ErrNotImplemented))
+		}
+	}
+	if m := r.Memory; m != nil {
+		refuse("memory.limit", isSet(m.Limit))
+		refuse("memory.reservation", isSet(m.Reservation))
+	}
+	if c := r.CPU; c != nil {
+		refuse("cpu.count", isSet(c.Count))
+		refuse("cpu.shares", isSet(c.Shares))
+		refuse("cpu.percent", isSet(c.Percent))
+		refuse("cpu.maximum", isSet(c.Maximum))
+	}
+	if s := r.Storage; s != nil {
+		refuse("storage.iops", isSet(s.Iops))
+		refuse("storage.bps", isSet(s.Bps))
+		refuse("storage.sandbox_size", isSet(s.SandboxSize))
+	}
+	if n := r.Network; n != nil {
+		refuse("network.bandwidth", isSet(n.Bandwidth))
+	}
+	return errors.Join(problems...)
+}
+
+func isSet[N int64 | uint64](n *N) bool { return n != nil && *n != 0 }

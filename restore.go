@@ -1,0 +1,143 @@
+package libcontainerd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Restore is described at Client.
+func (c *client) Restore(containerID string, options ...CreateOption) error {
+	ctr, err := c.reserve(opRestore, containerID, options)
+	if err != nil {
+		return err
+	}
+	alive, err := ctr.restore()
+	if err == nil && alive {
+		return nil
+	}
+	c.remove(ctr)
+	if err != nil {
+		return err
+	}
+	return c.backend.StateChanged(containerID, StateInfo{State: StateExit, ExitCode: restoreExitCode})
+}
+
+// restore ends what HCS still has of the container, or takes it up again if the
+// options say so; alive tells that it did.
+func (ctr *container) restore() (alive bool, err error) {
+	c := ctr.client
+	system, err := c.open(ctr.id, c.callTimeout)
+	switch {
+	case errors.Is(err, CodeSystemNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case ctr.reattach == nil:
+		return false, c.end(ctr.id, system, c.terminateTimeout)
+	}
+	err = ctr.takeUp(system)
+	if errors.Is(err, CodeNotFound) {
+		ctr.log.WithField("pid", ctr.reattach.initPid).Info("init process is no more, ending what is left of the container")
+		return false, ctr.terminateAgain(c.terminateTimeout)
+	}
+	return err == nil, err
+}
+
+// takeUp makes a system that runs a container of this client. If that fails the
+// system is left as it was.
+func (ctr *container) takeUp(system ComputeSystem) error {
+	ctr.watch(system)
+	err := ctr.bringUp(StateRestore, ctr.reopen, ctr.leave)
+	ctr.reattach = nil // the spec is not needed any more
+	return err
+}
+
+// reopen opens the init process and takes its streams, if HCS still has them.
+func (ctr *container) reopen() error {
+	plan, err := ctr.makePlan(ctr.reattach.spec)
+	if err != nil {
+		return err
+	}
+	ctr.plan = plan
+	init := newProcess(ctr, InitFriendlyName, plan.process)
+	if err := init.open(ctr.reattach.initPid); err != nil {
+		return err
+	}
+	if err := init.takeStdio(); err != nil {
+		ctr.log.WithError(err).Info("streams of the init process cannot be had again")
+	}
+	if err := ctr.run(init); err != nil {
+		init.letGo()
+		return err
+	}
+	return nil
+}
+
+// leave lets go of a system that could not be taken up.
+func (ctr *container) leave() {
+	ctr.setPhase(exiting)
+	ctr.detach()
+	close(ctr.settled)
+}
+
+// open opens a process that HCS has made in a former life of the engine.
+func (p *process) open(pid uint32) error {
+	c := p.container.client
+	process, err := use(c, p.container.system, p.op(opOpen), c.callTimeout,
+		func(s ComputeSystem) (ComputeProcess, error) { return s.OpenProcess(pid) },
+		func(late ComputeProcess, err error) {
+			if err == nil {
+				late.Close()
+			}
+		})
+	if err == nil {
+		p.adopt(process, pid)
+	}
+	return err
+}
+
+// Reconcile is described at Client.
+func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemInfo, error) {
+	systems, err := c.list(cmp.Or(owner, c.owner))
+	if err != nil {
+		return nil, err
+	}
+	type outcome struct {
+		ComputeSystemInfo
+		err error
+	}
+	outcomes := make(chan outcome, len(systems))
+	waiting := 0
+	for _, s := range systems {
+		ctr, err := c.reserve(opReconcile, s.ID, nil)
+		if err != nil {
+			continue // the engine claims it
+		}
+		waiting++
+		c.tasks.start(func() {
+			err := ctr.terminateAgain(c.terminateTimeout)
+			c.remove(ctr)
+			outcomes <- outcome{s, err}
+		})
+	}
+	var ended []ComputeSystemInfo
+	var failures []error
+	for ; waiting > 0; waiting-- {
+		select {
+		case o := <-outcomes:
+			if o.err != nil {
+				failures = append(failures, o.err)
+				continue
+			}
+			ended = append(ended, o.ComputeSystemInfo)
+		case <-ctx.Done():
+			failures = append(failures, newError(opReconcile, "", "", ctx.Err()))
+			waiting = 1
+		}
+	}
+	slices.SortFunc(ended, func(a, b ComputeSystemInfo) int { return strings.Compare(a.ID, b.ID) })
+	return ended, errors.Join(failures...)
+}

@@ -1,0 +1,209 @@
+package libcontainerd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// stop brings the compute system down and waits until it is: a shutdown first,
+// a termination when that does not help, a second handle when the first does
+// not answer. The error says that it may be there still.
+func (ctr *container) stop() error {
+	if ctr.hasStopped() {
+		return ctr.verifyStop()
+	}
+	failures := []error{ctr.shutdown()}
+	for _, attempt := range []func(time.Duration) error{ctr.terminate, ctr.terminateAgain} {
+		if ctr.hasStopped() || ctr.client.isClosing() {
+			return nil
+		}
+		err := attempt(ctr.client.terminateTimeout)
+		if err == nil {
+			return nil
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
+}
+
+// verifyStop asks HCS again when the stop was but its service going away: the
+// container may have outlived it.
+func (ctr *container) verifyStop() error {
+	ctr.mu.Lock()
+	lost := isServiceLost(ctr.stopErr)
+	ctr.mu.Unlock()
+	if !lost {
+		return nil
+	}
+	return ctr.terminateAgain(ctr.client.grace)
+}
+
+// shutdown asks the system to stop in order, unless a termination was asked for,
+// and waits for it.
+func (ctr *container) shutdown() error {
+	c := ctr.client
+	ctr.mu.Lock()
+	terminating := ctr.terminating
+	ctr.mu.Unlock()
+	if terminating {
+		return ctr.awaitStop(opTerminate, c.terminateTimeout)
+	}
+	deadline := time.Now().Add(c.shutdownTimeout)
+	err := order(c, ctr.system, ctr.op(opShutdown), c.shutdownTimeout, ComputeSystem.Shutdown, nil)
+	switch {
+	case err == nil:
+		return ctr.awaitStop(opShutdown, time.Until(deadline))
+	case isStopAccepted(err):
+		return ctr.awaitStop(opShutdown, min(c.grace, time.Until(deadline)))
+	}
+	ctr.log.WithError(err).Warn("compute system does not shut down, terminating it")
+	return err
+}
+
+// terminate ends the system at once and waits until it has stopped.
+func (ctr *container) terminate(limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	err := ctr.requestTerminate(limit)
+	if err != nil {
+		return err
+	}
+	return ctr.awaitStop(opTerminate, time.Until(deadline))
+}
+
+// requestTerminate asks for the termination. From now on the stop of the system
+// is no crash.
+func (ctr *container) requestTerminate(limit time.Duration) error {
+	ctr.mu.Lock()
+	ctr.terminating = true
+	ctr.mu.Unlock()
+	err := order(ctr.client, ctr.system, ctr.op(opTerminate), limit, ComputeSystem.Terminate, nil)
+	if isStopAccepted(err) {
+		return nil
+	}
+	return err
+}
+
+// terminateAgain ends the system through a handle of its own, since the first
+// one may be stuck in a call. A system that HCS does not know has ended.
+func (ctr *container) terminateAgain(limit time.Duration) error {
+	c := ctr.client
+	deadline := time.Now().Add(limit)
+	system, err := c.open(ctr.id, limit)
+	switch {
+	case errors.Is(err, CodeSystemNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return c.end(ctr.id, system, time.Until(deadline))
+}
+
+// awaitStop waits until the system has stopped.
+func (ctr *container) awaitStop(op string, limit time.Duration) error {
+	if await(ctr.stopped, limit) {
+		return nil
+	}
+	return newError(op, ctr.id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
+}
+
+func (ctr *container) hasStopped() bool {
+	select {
+	case <-ctr.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// closeSystem closes the handle. One that is stuck closes when its last call
+// comes back.
+func (ctr *container) closeSystem() {
+	ctr.system.close(&ctr.client.tasks)
+	await(ctr.system.closed, ctr.client.grace)
+}
+
+// sweep ends what a create that failed may have left all the same: HCS can fail
+// after it has made the system. It is ours only if it never ran.
+func (ctr *container) sweep() {
+	ctr.endLeftover(func(state string) bool { return state == "Created" })
+}
+
+// disposeLate ends a system whose creation was given up.
+func (ctr *container) disposeLate(system ComputeSystem, err error) {
+	if err != nil {
+		return
+	}
+	if err := ctr.client.end(ctr.id, system, ctr.client.terminateTimeout); err != nil {
+		ctr.log.WithError(err).Error("compute system of a create that came late is still there")
+	}
+}
+
+// clearPreviousLife ends the system that an engine before this one left under the
+// container's id. One that runs may be somebody's.
+func (ctr *container) clearPreviousLife() bool {
+	return ctr.endLeftover(func(state string) bool {
+		return state != "Created" && state != "Running" && state != "Paused"
+	})
+}
+
+// endLeftover ends the system that HCS has under the container's id, if it is of
+// the client's owner and in a state, as HCS spells it, that says it is nobody's.
+func (ctr *container) endLeftover(nobodys func(state string) bool) bool {
+	c := ctr.client
+	systems, err := c.list(c.owner)
+	if err != nil {
+		ctr.log.WithError(err).Warn("cannot tell whether a compute system is left under this id")
+		return false
+	}
+	left := slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
+		return s.ID == ctr.id && s.Owner == c.owner && nobodys(s.State)
+	})
+	if !left {
+		return false
+	}
+	if err := ctr.terminateAgain(c.terminateTimeout); err != nil {
+		ctr.log.WithError(err).Warn("compute system that was left under this id does not end")
+		return false
+	}
+	return true
+}
+
+// open opens a handle to a compute system. One that comes late is closed.
+func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
+	return call(c, Operation{Op: opOpen, ContainerID: id}, limit,
+		func() (ComputeSystem, error) { return c.service.OpenComputeSystem(id) },
+		func(s ComputeSystem, err error) {
+			if err == nil {
+				s.Close()
+			}
+		})
+}
+
+// list lists the compute systems of owner.
+func (c *client) list(owner string) ([]ComputeSystemInfo, error) {
+	return call(c, Operation{Op: opList}, c.callTimeout,
+		func() ([]ComputeSystemInfo, error) { return c.service.ComputeSystems(owner) }, nil)
+}
+
+// end terminates system, waits until it has stopped, and closes the handle, all
+// within limit.
+func (c *client) end(id string, system ComputeSystem, limit time.Duration) error {
+	h := newHandle(system)
+	defer h.close(&c.tasks)
+	deadline := time.Now().Add(limit)
+	err := order(c, h, Operation{Op: opTerminate, ContainerID: id}, limit, ComputeSystem.Terminate, nil)
+	if err != nil && !isStopAccepted(err) {
+		return err
+	}
+	stopped := make(chan struct{})
+	c.tasks.start(func() {
+		system.Wait() // whatever it says, it has stopped
+		close(stopped)
+	})
+	if !await(stopped, time.Until(deadline)) {
+		return newError(opTerminate, id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
+	}
+	return nil
+}
