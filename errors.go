@@ -472,9 +472,23 @@ func (c Code) Is(target error) bool {
 // of the operations for which it means something else. It is empty for an
 // unknown code.
 func (c Code) Explain() []CodeInfo {
+	infos := c.rows()
+	for i := range infos {
+		infos[i].Means = (&Error{}).expand(infos[i].Means)
+		infos[i].Hint = (&Error{}).expand(infos[i].Hint)
+	}
+	return infos
+}
+
+// rows are the rows that the table has for the code.
+func (c Code) rows() []CodeInfo {
+	key := c.normal()
+	if c&^0xffff == severityError|facilityHCN {
+		key = CodeHCN
+	}
 	var infos []CodeInfo
 	for _, info := range codeTable {
-		if info.Code.normal() == c.tableKey() {
+		if info.Code.normal() == key {
 			infos = append(infos, info)
 		}
 	}
@@ -493,17 +507,9 @@ func (c Code) kinds(when string) []error {
 	return []error{errdefs.ErrUnknown}
 }
 
-// tableKey is the code under which the table has c.
-func (c Code) tableKey() Code {
-	if c&^0xffff == severityError|facilityHCN {
-		return CodeHCN
-	}
-	return c.normal()
-}
-
 // lookup finds the row of a code for a kind of operation, else its general row.
 func lookup(c Code, when string) (CodeInfo, bool) {
-	infos := c.Explain()
+	infos := c.rows()
 	for _, info := range infos {
 		if slices.Contains(info.When, when) {
 			return info, true

@@ -40,6 +40,11 @@ type ComputeService interface {
 	ComputeSystems(owner string) ([]ComputeSystemInfo, error)
 }
 
+// HostService returns the HCS of this machine, the one that New uses unless it is
+// given another. It fails with errdefs.ErrNotImplemented where there is none, and
+// with errdefs.ErrUnavailable where Windows lacks a feature for it.
+func HostService() (ComputeService, error) { return hostService() }
+
 // Host describes the machine of a ComputeService.
 type Host struct {
 	Build      uint16 // Windows build number, 14393 = Server 2016

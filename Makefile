@@ -1,0 +1,58 @@
+# "make" or "make help" lists what there is. Everything is built under build/.
+
+GO            ?= go
+FUZZTIME      ?= 10s
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.DEFAULT_GOAL := help
+.PHONY: help test race cross test-windows windows fuzz lint vuln licences bench cover golden tidy soak
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+test: cross race ## all that a change must pass
+
+race: ## the tests on this machine, with the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+cross: ## vet program and tests for every system that is supported
+	GOOS=linux GOARCH=amd64 $(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	GOOS=windows GOARCH=arm64 $(GO) vet ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+lint: vuln licences ## linters for Linux and Windows, known vulnerabilities, licences (takes minutes the first time)
+	GOOS=linux $(GO) run $(GOLANGCI_LINT) run
+	GOFLAGS=-buildvcs=false GOOS=linux $(GO) build -o build/golangci-lint $(GOLANGCI_LINT)
+	GOOS=windows build/golangci-lint run
+
+vuln: ## known vulnerabilities in what is called
+	$(GO) run $(GOVULNCHECK) ./...
+
+licences: ## every dependency may be used freely
+	.ci/licences
+
+bench: ## the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cover: ## which lines the tests reach, in build/cover.html
+	@mkdir -p build
+	$(GO) test -coverpkg=./... -coverprofile=build/cover.out ./...
+	$(GO) tool cover -html=build/cover.out -o build/cover.html
+	@$(GO) tool cover -func=build/cover.out | tail -1
+
+golden: ## write the golden files anew
+	$(GO) test . ./cmd/hcsrun -update
+
+tidy: ## format, modernise, tidy go.mod
+	$(GO) fix ./...
+	gofmt -w .
+	$(GO) mod tidy
