@@ -1,0 +1,296 @@
+package hcstest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// defaultPrograms are the programs that every Service has. They do what the
+// real ones do as far as a container's streams and exit code show it; there is
+// no file system.
+func defaultPrograms() map[string]Program {
+	return map[string]Program{
+		"cmd":            runCmd,
+		"find":           runFind,
+		"findstr":        runFindstr,
+		"hostname":       runHostname,
+		"more":           runMore,
+		"ping":           runPing,
+		"powershell":     runPowershell,
+		"pwsh":           runPowershell,
+		"servicemonitor": runServiceMonitor,
+		"sort":           runSort,
+		"timeout":        runTimeout,
+		"whoami":         runWhoami,
+	}
+}
+
+// printf writes text whose lines end as Windows ends them. A broken pipe is the
+// reader's wish.
+func printf(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\r\n"))
+}
+
+// pause waits for a time, forever if it is negative. It reports false when the
+// process was ended meanwhile.
+func (p *Process) pause(d time.Duration) bool {
+	var over <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+		return true
+	case <-p.Killed():
+		return false
+	}
+}
+
+// options splits the arguments into those that begin with / or -, in lower
+// case and without it, and the others.
+func (p *Process) options() (options, operands []string) {
+	if len(p.Args) == 0 {
+		return nil, nil
+	}
+	for _, arg := range p.Args[1:] {
+		if len(arg) > 1 && (arg[0] == '/' || arg[0] == '-') {
+			options = append(options, strings.ToLower(arg[1:]))
+		} else {
+			operands = append(operands, arg)
+		}
+	}
+	return options, operands
+}
+
+func runHostname(p *Process) uint32 {
+	printf(p.Stdout, "%s\n", p.Hostname())
+	return 0
+}
+
+func runWhoami(p *Process) uint32 {
+	printf(p.Stdout, "user manager\\%s\n", strings.ToLower(p.Getenv("USERNAME")))
+	return 0
+}
+
+func runMore(p *Process) uint32 {
+	_, _ = io.Copy(p.Stdout, p.Stdin)
+	return 0
+}
+
+func runSort(p *Process) uint32 {
+	text, _ := io.ReadAll(p.Stdin)
+	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
+	slices.SortStableFunc(lines, func(a, b string) int {
+		return strings.Compare(strings.ToLower(a), strings.ToLower(b))
+	})
+	printf(p.Stdout, "%s\n", strings.Join(lines, "\n"))
+	return 0
+}
+
+// runFind prints the lines that contain a string; /v, the others; /i, without
+// regard to case; /c, their number.
+func runFind(p *Process) uint32 {
+	options, operands := p.options()
+	if len(operands) != 1 {
+		printf(p.Stderr, "FIND: Parameter format not correct\n")
+		return 2
+	}
+	return filter(p, options, operands)
+}
+
+// runFindstr is runFind for several strings, separated by blanks, that may be
+// anchored by ^ and $. /c:STRING is a string with blanks.
+func runFindstr(p *Process) uint32 {
+	options, operands := p.options()
+	for i, option := range options {
+		if strings.HasPrefix(option, "c:") {
+			return filter(p, slices.Delete(options, i, i+1), []string{literalOption(p.Args, "c:")})
+		}
+	}
+	if len(operands) != 1 {
+		printf(p.Stderr, "FINDSTR: Bad command line\n")
+		return 2
+	}
+	return filter(p, options, strings.Fields(operands[0]))
+}
+
+// literalOption finds the value of an option as it was written.
+func literalOption(args []string, name string) string {
+	for _, arg := range args {
+		if len(arg) > len(name) && strings.EqualFold(arg[1:1+len(name)], name) {
+			return arg[1+len(name):]
+		}
+	}
+	return ""
+}
+
+func filter(p *Process, options, patterns []string) (exitCode uint32) {
+	fold := slices.Contains(options, "i")
+	invert := slices.Contains(options, "v")
+	count := slices.Contains(options, "c")
+	found := 0
+	lines := bufio.NewScanner(p.Stdin)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimSuffix(lines.Text(), "\r")
+		if matchesAny(line, patterns, fold) == invert {
+			continue
+		}
+		found++
+		if !count {
+			printf(p.Stdout, "%s\n", line)
+		}
+	}
+	if count {
+		printf(p.Stdout, "%d\n", found)
+	}
+	if found == 0 {
+		return 1
+	}
+	return 0
+}
+
+func matchesAny(line string, patterns []string, fold bool) bool {
+	if fold {
+		line = strings.ToLower(line)
+	}
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if fold {
+			pattern = strings.ToLower(pattern)
+		}
+		body, atStart := strings.CutPrefix(pattern, "^")
+		body, atEnd := strings.CutSuffix(body, "$")
+		switch {
+		case atStart && atEnd:
+			return line == body
+		case atStart:
+			return strings.HasPrefix(line, body)
+		case atEnd:
+			return strings.HasSuffix(line, body)
+		}
+		return strings.Contains(line, body)
+	})
+}
+
+// runPing answers once a second: -n times, 4 unless given, or until ended with
+// -t.
+func runPing(p *Process) uint32 {
+	count, host := 4, ""
+	for i := 1; i < len(p.Args); i++ {
+		switch arg := p.Args[i]; strings.ToLower(arg) {
+		case "-t", "/t":
+			count = -1
+		case "-n", "/n":
+			i++
+			if i == len(p.Args) {
+				break
+			}
+			n, err := strconv.Atoi(p.Args[i])
+			if err != nil || n < 1 {
+				printf(p.Stdout, "Bad value for option %s.\n", arg)
+				return 1
+			}
+			count = n
+		case "-4", "-6":
+		default:
+			host = arg
+		}
+	}
+	address, ok := resolve(host)
+	if !ok {
+		printf(p.Stdout, "Ping request could not find host %s. Please check the name and try again.\n", host)
+		return 1
+	}
+	printf(p.Stdout, "\nPinging %s [%s] with 32 bytes of data:\n", host, address)
+	for sent := 1; ; sent++ {
+		printf(p.Stdout, "Reply from %s: time<1ms\n", address)
+		if sent == count {
+			printf(p.Stdout, "\nPing statistics for %s:\n    Packets: Sent = %d, Received = %[2]d, Lost = 0 (0%% loss),\n", address, count)
+			return 0
+		}
+		if !p.pause(time.Second) {
+			return killedExit
+		}
+	}
+}
+
+// resolve knows the names that need no network.
+func resolve(host string) (address string, ok bool) {
+	if strings.EqualFold(host, "localhost") {
+		return "::1", true
+	}
+	ip, err := netip.ParseAddr(host)
+	return ip.String(), err == nil
+}
+
+// runTimeout waits for /t SECONDS; -1 waits until it is ended. Unlike the real
+// one it does not mind that its input is redirected.
+func runTimeout(p *Process) uint32 {
+	for _, arg := range p.Args {
+		seconds, err := strconv.Atoi(arg)
+		if err != nil {
+			continue
+		}
+		printf(p.Stdout, "\nWaiting for %d seconds, press a key to continue ...\n", seconds)
+		if !p.pause(time.Duration(seconds) * time.Second) {
+			return killedExit
+		}
+		return 0
+	}
+	printf(p.Stderr, "ERROR: Invalid syntax. Timeout value is required.\n")
+	return 1
+}
+
+// runServiceMonitor starts a service, so to speak, and waits until it is ended.
+func runServiceMonitor(p *Process) uint32 {
+	if len(p.Args) < 2 {
+		printf(p.Stderr, "USAGE: ServiceMonitor.exe [service name]\n")
+		return 1
+	}
+	printf(p.Stdout, "\nService '%s' started\n", p.Args[1])
+	p.pause(-1)
+	return killedExit
+}
+
+// runPowershell does not run anything but says what it would: a command, a
+// script, or, without either, what it reads. "exit N" ends with N.
+func runPowershell(p *Process) uint32 {
+	var rest []string
+	for i := 1; i < len(p.Args) && rest == nil; i++ {
+		switch arg := strings.ToLower(p.Args[i]); {
+		case arg == "-command" || arg == "-c" || arg == "-file" || arg == "-f":
+			rest = append([]string{}, p.Args[i+1:]...)
+		case arg == "-executionpolicy" || arg == "-ep" || arg == "-version":
+			i++
+		case !strings.HasPrefix(arg, "-"):
+			rest = p.Args[i:]
+		}
+	}
+	command := strings.Join(rest, " ")
+	if command == "" {
+		text, _ := io.ReadAll(p.Stdin)
+		command = string(bytes.TrimSpace(text))
+	}
+	if n, ok := strings.CutPrefix(strings.TrimSpace(command), "exit "); ok {
+		if code, ok := exitNumber(n); ok {
+			return code
+		}
+	}
+	printf(p.Stdout, "hcstest: PowerShell is simulated and would run: %s\n", command)
+	return 0
+}
+
+// exitNumber reads an exit code, which may be negative, or hexadecimal.
+func exitNumber(text string) (code uint32, ok bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 0, 64)
+	return uint32(n), err == nil
+}

@@ -1,0 +1,469 @@
+package hcstest
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/seed-609fd248/libcontainerd"
+)
+
+// Service is a simulated HCS. It implements libcontainerd.ComputeService; all
+// methods may be called concurrently.
+//
+// Inside a testing/synctest bubble a Service must be made in that bubble.
+type Service struct {
+	host       libcontainerd.Host
+	hypervisor bool
+	utilityVMs []string // layers that have a utility VM, normalised; nil: all have one
+	programs   map[string]Program
+	rawStops   bool
+
+	record  record
+	faults  atomic.Pointer[faults]
+	session atomic.Pointer[session]
+	pids    atomic.Uint32
+
+	violations violations
+
+	mu      sync.Mutex // guards following; taken before system.mu
+	systems map[string]*system
+	live    map[*system]struct{} // whatever is not gone without a trace yet
+	kept    map[string]bool      // ids of KeepStopped
+	idle    chan struct{}        // closed when live has become empty; nil: nobody waits
+}
+
+var _ libcontainerd.ComputeService = (*Service)(nil)
+
+// Option changes a Service from its default: a Windows Server 2022 host with
+// four processors and Hyper-V, on which every layer has a utility VM.
+type Option func(*Service)
+
+// WithBuild sets the Windows build number. Fields of the document that the
+// build does not know are refused. 14393 is Server 2016, 17763 Server 2019,
+// 20348 Server 2022, 26100 Server 2025.
+func WithBuild(build uint16) Option {
+	return func(s *Service) { s.host.Build = build }
+}
+
+// WithProcessors sets the number of logical processors.
+func WithProcessors(n int) Option {
+	return func(s *Service) { s.host.Processors = n }
+}
+
+// WithTP4 poses as Technical Preview 4, build 10586.
+func WithTP4() Option {
+	return func(s *Service) { s.host.TP4, s.host.Build = true, 10586 }
+}
+
+// WithoutHypervisor poses as a host on which Hyper-V is not there: Hyper-V
+// isolation is refused with CodeNoHypervisor.
+func WithoutHypervisor() Option {
+	return func(s *Service) { s.hypervisor = false }
+}
+
+// WithUtilityVMs says which layer folders have a "UtilityVM" folder; without
+// arguments none has.
+func WithUtilityVMs(layerPaths ...string) Option {
+	return func(s *Service) {
+		s.utilityVMs = make([]string, 0, len(layerPaths))
+		for _, path := range layerPaths {
+			s.utilityVMs = append(s.utilityVMs, normalPath(path))
+		}
+	}
+}
+
+// WithProgram makes a program known to every container, under the base name of
+// its file, without regard to case or to ".exe". It takes the place of a default
+// program of that name. A nil program does nothing until it is ended: a process
+// without a goroutine.
+func WithProgram(name string, program Program) Option {
+	return func(s *Service) { s.programs[imageKey(name)] = program }
+}
+
+// WithRawStops reports the codes that a ComputeService usually hides: Shutdown
+// and Terminate of a stopped system answer CodeAlreadyStopped, Kill of an ended
+// process CodeProcessStopped.
+func WithRawStops() Option {
+	return func(s *Service) { s.rawStops = true }
+}
+
+// WithCallLimit bounds the record of calls to the newest n, 10,000 unless set; 0
+// records nothing.
+func WithCallLimit(n int) Option {
+	return func(s *Service) { s.record.limit = n }
+}
+
+// NewService makes a Service for a program that is no test; see Check. Tests use
+// New.
+func NewService(options ...Option) *Service {
+	s := &Service{
+		host:       libcontainerd.Host{Build: 20348, Processors: 4},
+		hypervisor: true,
+		programs:   defaultPrograms(),
+		record:     record{limit: 10_000},
+		systems:    map[string]*system{},
+		live:       map[*system]struct{}{},
+		kept:       map[string]bool{},
+	}
+	s.faults.Store(newFaults())
+	s.session.Store(newSession())
+	s.pids.Store(1000)
+	for _, option := range options {
+		option(s)
+	}
+	return s
+}
+
+// TB is the part of testing.TB that New needs.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Cleanup(func())
+}
+
+// settleTime is how long New lets a client tidy up after the end of a test.
+const settleTime = 15 * time.Second
+
+// New makes a Service for a test. When the test ends, all faults are healed;
+// what is then still left over after a while, and every violation of the
+// protocol, fails the test.
+func New(tb TB, options ...Option) *Service {
+	tb.Helper()
+	s := NewService(options...)
+	tb.Cleanup(func() {
+		tb.Helper()
+		s.Heal()
+		if err := s.Settle(settleTime); err != nil {
+			tb.Errorf("hcstest: %v", err)
+		}
+		s.destroy()
+	})
+	return s
+}
+
+// Host describes the machine that the Service poses as.
+func (s *Service) Host() libcontainerd.Host {
+	_ = s.local(Call{Op: OpHost}, func() error { return nil })
+	return s.host
+}
+
+// layerNamespace makes the layer ids of the simulator; that of Windows is not
+// published.
+const layerNamespace = "hcstest layer "
+
+// LayerID returns a version 5 UUID of name, always the same.
+func (s *Service) LayerID(name string) (id string, err error) {
+	c := Call{Op: OpLayerID, ID: name}
+	err = s.local(c, func() error {
+		if name == "" {
+			return c.failure(libcontainerd.CodeInvalidParameter, "the name is empty")
+		}
+		id = uuid5(layerNamespace + name)
+		return nil
+	})
+	return id, err
+}
+
+func uuid5(name string) string {
+	sum := sha1.Sum([]byte(name))
+	sum[6] = sum[6]&0x0f | 0x50
+	sum[8] = sum[8]&0x3f | 0x80
+	text := hex.EncodeToString(sum[:16])
+	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
+}
+
+// UtilityVM returns the UtilityVM folder of the first layer that has one, see
+// WithUtilityVMs.
+func (s *Service) UtilityVM(layerPaths []string) (folder string, err error) {
+	c := Call{Op: OpUtilityVM}
+	err = s.local(c, func() error {
+		for _, path := range layerPaths {
+			if s.hasUtilityVM(path) {
+				folder = strings.TrimRight(path, `\/`) + `\UtilityVM`
+				return nil
+			}
+		}
+		return &libcontainerd.Error{
+			Op:  string(OpUtilityVM),
+			Err: fmt.Errorf("no UtilityVM folder in %d layers: %w", len(layerPaths), errdefs.ErrNotFound),
+		}
+	})
+	return folder, err
+}
+
+func (s *Service) hasUtilityVM(layerPath string) bool {
+	return s.utilityVMs == nil || slices.Contains(s.utilityVMs, normalPath(layerPath))
+}
+
+// normalPath makes paths comparable as Windows compares them.
+func normalPath(path string) string {
+	return strings.ToLower(strings.TrimRight(strings.ReplaceAll(path, "/", `\`), `\`))
+}
+
+// CreateComputeSystem checks the document as HCS would, and creates the system.
+// An id is free again as soon as its system has stopped; see KeepStopped.
+func (s *Service) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
+	c := Call{Op: OpCreate, ID: id, Document: configuration}
+	return s.handleCall(c, func(session *session) (*systemHandle, error) {
+		doc, err := s.parseDocument(c)
+		if err != nil {
+			return nil, err
+		}
+		return s.create(c, session, doc)
+	})
+}
+
+func (s *Service) create(c Call, session *session, doc *document) (*systemHandle, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Again, now that LoseService cannot come between.
+	if err := session.check(c); err != nil {
+		return nil, err
+	}
+	if known, ok := s.systems[c.ID]; ok && (s.kept[c.ID] || !known.hasStopped()) {
+		return nil, c.failure(libcontainerd.CodeSystemAlreadyExists, "")
+	}
+	sys := newSystem(s, c.ID, doc)
+	s.systems[c.ID] = sys
+	s.live[sys] = struct{}{}
+	return sys.open(session), nil
+}
+
+// OpenComputeSystem opens a further handle. A stopped system can be opened as
+// long as another handle to it is open.
+func (s *Service) OpenComputeSystem(id string) (libcontainerd.ComputeSystem, error) {
+	c := Call{Op: OpOpen, ID: id}
+	return s.handleCall(c, func(session *session) (*systemHandle, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		sys, ok := s.systems[id]
+		if !ok {
+			return nil, c.failure(libcontainerd.CodeSystemNotFound, "")
+		}
+		return sys.open(session), nil
+	})
+}
+
+// handleCall is a call that answers with a handle; a handle whose answer is
+// replaced by an error is closed again, so that nobody has it.
+func (s *Service) handleCall(c Call, do func(*session) (*systemHandle, error)) (libcontainerd.ComputeSystem, error) {
+	var h *systemHandle
+	session := s.session.Load()
+	err := s.call(c, session, func() (err error) {
+		h, err = do(session)
+		return err
+	})
+	if err != nil {
+		if h != nil {
+			h.discard()
+		}
+		return nil, err
+	}
+	return h, nil
+}
+
+// ComputeSystems lists the systems that are not stopped, and the stopped ones
+// that a handle or KeepStopped keeps.
+func (s *Service) ComputeSystems(owner string) (infos []libcontainerd.ComputeSystemInfo, err error) {
+	err = s.call(Call{Op: OpList}, s.session.Load(), func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, sys := range s.systems {
+			if owner == "" || owner == sys.doc.Owner {
+				infos = append(infos, sys.info())
+			}
+		}
+		return nil
+	})
+	return infos, err
+}
+
+// KeepStopped makes a system that has stopped stay known, and its id in use,
+// until somebody has opened it and closed it again: a remnant of a previous
+// life. It may be called before or after the system is created.
+func (s *Service) KeepStopped(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[id] = true
+}
+
+// Crash stops a system that nobody asked to stop: every Wait on it, and on its
+// processes, ends with code, such as CodeUnexpectedExit. It reports whether
+// there was such a system and it had not stopped.
+func (s *Service) Crash(id string, code libcontainerd.Code) bool {
+	sys := s.find(id)
+	return sys != nil && sys.end(unknownExit, code)
+}
+
+// ExitProcess ends a process from outside, with an exit code of one's choice. It
+// reports whether there was such a process and it still ran.
+func (s *Service) ExitProcess(id string, pid, exitCode uint32) bool {
+	sys := s.find(id)
+	if sys == nil {
+		return false
+	}
+	p := sys.process(pid)
+	return p != nil && p.end(exitCode, 0)
+}
+
+func (s *Service) find(id string) *system {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.systems[id]
+}
+
+// LoseService poses the end of the HCS service: every Wait ends with
+// CodeServiceDisconnect, every other call fails with CodeServiceNotAvailable
+// until RestoreService, and all handles of before are useless for ever (but must
+// be closed). Systems die with the service unless survives, if given, says
+// otherwise.
+func (s *Service) LoseService(survives func(id string) bool) {
+	s.mu.Lock()
+	s.session.Load().lose()
+	systems := s.liveLocked()
+	s.mu.Unlock()
+	for _, sys := range systems {
+		if survives == nil || !survives(sys.id) {
+			sys.end(unknownExit, libcontainerd.CodeServiceDisconnect)
+		}
+	}
+}
+
+// RestoreService ends what LoseService began.
+func (s *Service) RestoreService() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session.Load().isLost() {
+		s.session.Store(newSession())
+	}
+}
+
+// Abandon poses the end of the process that uses the Service, as when an engine
+// dies: every handle and every pipe end that was handed out is closed as Windows
+// closes them. Calls still made on them fail but count as no violation. Systems
+// go on, unless TerminateOnLastHandleClosed, and can be opened again; pipes that
+// were never taken stay with the process.
+func (s *Service) Abandon() {
+	s.mu.Lock()
+	systems := s.liveLocked()
+	s.mu.Unlock()
+	for _, sys := range systems {
+		sys.abandon()
+	}
+}
+
+func (s *Service) liveLocked() []*system {
+	systems := make([]*system, 0, len(s.live))
+	for sys := range s.live {
+		systems = append(systems, sys)
+	}
+	return systems
+}
+
+// destroy ends whatever is left after a test that failed.
+func (s *Service) destroy() {
+	s.mu.Lock()
+	systems := s.liveLocked()
+	s.mu.Unlock()
+	for _, sys := range systems {
+		sys.end(unknownExit, libcontainerd.CodeTerminated)
+	}
+}
+
+// forget removes what the table and the leak check know of a system that is
+// stopped and that nobody holds.
+func (s *Service) forget(sys *system) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, sys)
+	if s.systems[sys.id] == sys && !s.kept[sys.id] {
+		delete(s.systems, sys.id)
+	}
+	if len(s.live) == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// unkeep ends KeepStopped: the remnant was opened and closed.
+func (s *Service) unkeep(sys *system) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.systems[sys.id] == sys && s.kept[sys.id] {
+		delete(s.kept, sys.id)
+	}
+}
+
+// local is a call that needs no HCS service: what vmcompute.dll computes by
+// itself, or the file system knows.
+func (s *Service) local(c Call, do func() error) error {
+	n := s.record.add(c)
+	err := s.meet(c, nil, nil, do)
+	s.record.answer(n, err)
+	return err
+}
+
+// call is a call that the HCS service answers.
+func (s *Service) call(c Call, session *session, do func() error) error {
+	n := s.record.add(c)
+	err := s.meet(c, session.lost, nil, func() error {
+		if err := session.check(c); err != nil {
+			return err
+		}
+		return do()
+	})
+	s.record.answer(n, err)
+	return err
+}
+
+// session is the life of the HCS service between two losses. A handle is worth
+// nothing outside the session it was opened in.
+type session struct {
+	lost chan struct{} // closed by lose
+}
+
+func newSession() *session { return &session{lost: make(chan struct{})} }
+
+// lose is called under Service.mu.
+func (s *session) lose() {
+	if !s.isLost() {
+		close(s.lost)
+	}
+}
+
+func (s *session) isLost() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *session) check(c Call) error {
+	if s.isLost() {
+		return c.failure(libcontainerd.CodeServiceNotAvailable, "")
+	}
+	return nil
+}
+
+// failure is the error that answers c. Why it came to that is for the reader
+// only; HCS does not tell.
+func (c Call) failure(code libcontainerd.Code, why string) error {
+	err := &libcontainerd.Error{Op: string(c.Op), ContainerID: c.ID, Code: code}
+	if c.Pid != 0 {
+		err.Process = fmt.Sprint(c.Pid)
+	}
+	if why != "" {
+		err.Err = errors.New(why)
+	}
+	return err
+}

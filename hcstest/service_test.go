@@ -1,0 +1,182 @@
+package hcstest_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+)
+
+// spec is a process isolated container.
+func spec() libcontainerd.Spec {
+	return libcontainerd.Spec{
+		Hostname: "web",
+		Root:     libcontainerd.Root{Path: `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}`},
+		Windows: libcontainerd.Windows{
+			LayerFolder: `C:\layers\scratch`,
+			LayerPaths:  []string{`C:\layers\base`},
+		},
+	}
+}
+
+// hyperV is the same container with Hyper-V isolation.
+func hyperV() libcontainerd.Spec {
+	s := spec()
+	s.Root.Path = ""
+	s.Windows.HvRuntime = &libcontainerd.HvRuntime{}
+	return s
+}
+
+func configuration(t *testing.T, svc libcontainerd.ComputeService, id string, s libcontainerd.Spec) string {
+	t.Helper()
+	doc, err := libcontainerd.Configuration(id, s, svc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func create(t *testing.T, svc *hcstest.Service, id string, s libcontainerd.Spec) libcontainerd.ComputeSystem {
+	t.Helper()
+	system, err := svc.CreateComputeSystem(id, configuration(t, svc, id, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return system
+}
+
+// start creates and starts a container.
+func start(t *testing.T, svc *hcstest.Service, id string, s libcontainerd.Spec) libcontainerd.ComputeSystem {
+	t.Helper()
+	system := create(t, svc, id, s)
+	if err := system.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return system
+}
+
+// stop terminates a container and closes it.
+func stop(t *testing.T, system libcontainerd.ComputeSystem) {
+	t.Helper()
+	if err := system.Terminate(); err != nil {
+		t.Error(err)
+	}
+	_ = system.Wait()
+	if err := system.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// run runs a command line to its end with an input.
+func run(t *testing.T, system libcontainerd.ComputeSystem, config libcontainerd.ProcessConfig, input string) (output, errors string, code uint32) {
+	t.Helper()
+	config.CreateStdInPipe, config.CreateStdOutPipe, config.CreateStdErrPipe = true, true, true
+	process, err := system.CreateProcess(&config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, stdout, stderr, err := process.Stdio()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(stdin, input); err != nil {
+		t.Log("stdin:", err)
+	}
+	_ = stdin.Close()
+	if err := process.CloseStdin(); err != nil {
+		t.Log("stdin:", err)
+	}
+	out, err := io.ReadAll(stdout)
+	if err != nil {
+		t.Error(err)
+	}
+	text, err := io.ReadAll(stderr)
+	if err != nil {
+		t.Error(err)
+	}
+	_, _ = stdout.Close(), stderr.Close()
+	code, err = process.Wait()
+	if err != nil {
+		t.Error(err)
+	}
+	if err := process.Close(); err != nil {
+		t.Error(err)
+	}
+	return string(out), string(text), code
+}
+
+func TestCmd(t *testing.T) {
+	type result struct {
+		Output, Errors string
+		Code           uint32
+	}
+	tests := []struct {
+		name, command, input string
+		want                 result
+	}{
+		{name: "echo", command: `cmd /c echo hello`, want: result{Output: "hello\r\n"}},
+		{name: "variables", command: `cmd /S /C "echo hello from %COMPUTERNAME%, %a%, %unknown%"`, want: result{Output: "hello from WEB, b=c, %unknown%\r\n"}},
+		{name: "exit", command: `cmd /c exit 3`, want: result{Code: 3}},
+		{name: "negative exit", command: `cmd /c exit -1073741510`, want: result{Code: 0xc000013a}},
+		{name: "quotes and a pipe", command: `cmd /S /C "echo "quoted & piped" | findstr quoted"`, want: result{Output: "\"quoted & piped\" \r\n"}},
+		{name: "sequence", command: `cmd /c echo a& echo b&&echo c||echo d`, want: result{Output: "a\r\nb\r\nc\r\n"}},
+		{name: "failure", command: `cmd /c nosuch && echo no || echo yes`, want: result{Output: "yes\r\n", Errors: "'nosuch' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n", Code: 1}},
+		{name: "stderr", command: `cmd /c echo oops 1>&2& exit 4`, want: result{Errors: "oops \r\n", Code: 4}},
+		{name: "nul", command: `cmd /c "echo gone>nul"`, want: result{}},
+		{name: "escape", command: `cmd /c echo a ^& b`, want: result{Output: "a & b\r\n"}},
+		{name: "nested", command: `cmd /c cmd /c echo in`, want: result{Output: "in\r\n"}},
+		{name: "input", command: `cmd /c more`, input: "a\r\nb", want: result{Output: "a\r\nb"}},
+		{name: "sort", command: `sort`, input: "b\na\n", want: result{Output: "a\r\nb\r\n"}},
+		{name: "findstr", command: `cmd /c findstr /i "^B x"`, input: "abc\r\nbcd\r\n", want: result{Output: "bcd\r\n"}},
+		{name: "findstr finds nothing", command: `findstr z`, input: "abc\r\n", want: result{Code: 1}},
+		{name: "set", command: `cmd /c set a& set B=x& set b`, want: result{Output: "a=b=c\r\nB=x\r\n"}},
+		{name: "cd", command: `cmd /c cd sub&cd`, want: result{Output: "C:\\sub\r\n"}},
+		{name: "ping", command: `ping -n 1 localhost`, want: result{Output: "\r\nPinging localhost [::1] with 32 bytes of data:\r\nReply from ::1: time<1ms\r\n\r\nPing statistics for ::1:\r\n    Packets: Sent = 1, Received = 1, Lost = 0 (0% loss),\r\n"}},
+		{name: "powershell", command: `powershell -NoLogo -Command "exit 7"`, want: result{Code: 7}},
+		{name: "script", command: `powershell -File C:\init.ps1`, want: result{Output: "hcstest: PowerShell is simulated and would run: C:\\init.ps1\r\n"}},
+	}
+	svc := hcstest.New(t)
+	system := start(t, svc, "c1", spec())
+	defer stop(t, system)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var got result
+			got.Output, got.Errors, got.Code = run(t, system, libcontainerd.ProcessConfig{
+				CommandLine: test.command,
+				Environment: map[string]string{"a": "b=c"},
+			}, test.input)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestInteractiveCmd(t *testing.T) {
+	svc := hcstest.New(t)
+	system := start(t, svc, "c1", spec())
+	defer stop(t, system)
+	output, _, code := run(t, system, libcontainerd.ProcessConfig{CommandLine: "cmd"}, "echo one\r\nset X=1\recho %X%\nexit 5\necho never\n")
+	if code != 5 {
+		t.Error("exit code", code)
+	}
+	want := strings.ReplaceAll(`Microsoft Windows [Version 10.0.20348]
+(c) Microsoft Corporation. All rights reserved.
+
+C:\>echo one
+one
+
+C:\>set X=1
+
+C:\>echo %X%
+1
+
+C:\>exit 5
+`, "\n", "\r\n")
+	if diff := cmp.Diff(want, output); diff != "" {
+		t.Error(diff)
+	}
+}
