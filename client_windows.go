@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -66,17 +65,16 @@ func (hcsService) LayerID(name string) (string, error) {
 }
 
 func (hcsService) UtilityVM(layerPaths []string) (string, error) {
-	for _, layer := range layerPaths {
-		path := filepath.Join(layer, "UtilityVM")
-		info, err := os.Stat(path)
-		switch {
-		case err == nil && info.IsDir():
-			return path, nil
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return "", hcsError("utility vm", "", err)
-		}
+	folder, err := findUtilityVM(layerPaths, folderExists)
+	return folder, hcsError("utility vm", "", err)
+}
+
+func folderExists(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return "", &Error{Op: "utility vm", Err: fmt.Errorf("none of the layers %q has a UtilityVM folder: %w", layerPaths, errdefs.ErrNotFound)}
+	return err == nil && info.IsDir(), err
 }
 
 func (s hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {

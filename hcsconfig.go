@@ -138,21 +138,6 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 		return "", nil, invalid("service", "there is none to ask about the host")
 	}
 	host := service.Host()
-	doc := containerInit{
-		SystemType:                  "Container",
-		Name:                        containerID,
-		Owner:                       opts.owner,
-		IgnoreFlushesDuringBoot:     spec.Windows.FirstStart,
-		LayerFolderPath:             spec.Windows.LayerFolder,
-		HostName:                    spec.Hostname,
-		MappedDirectories:           mappedDirectories(spec.Mounts),
-		MappedPipes:                 mappedPipes(spec.Windows.Pipes),
-		Credentials:                 spec.Windows.CredentialSpec,
-		Servicing:                   spec.Windows.Servicing,
-		TerminateOnLastHandleClosed: opts.terminateOnLastHandleClosed,
-		AssignedDevices:             assignedDevices(spec.Windows.Devices),
-	}
-
 	var p problems
 	if containerID == "" {
 		p.add("container id", "is empty")
@@ -160,13 +145,30 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 	p.text("container id", containerID)
 	spec.checkDocument(&p)
 	checkBuild(&p, &spec.Windows, host)
-	doc.setNetworking(&p, spec.Windows.Networking, host)
+	adapters := natAdapters(&p, spec.Windows.Networking, host)
 	if err := p.join(); err != nil {
 		return "", nil, err
 	}
 
-	warnings = doc.setResources(spec.Windows.Resources, host, spec.Windows.HvRuntime != nil)
-	if err := doc.setLayers(spec.Windows.LayerPaths, service); err != nil {
+	w := &spec.Windows
+	doc := containerInit{
+		SystemType:                  "Container",
+		Name:                        containerID,
+		Owner:                       opts.owner,
+		Devices:                     adapters,
+		IgnoreFlushesDuringBoot:     w.FirstStart,
+		LayerFolderPath:             w.LayerFolder,
+		HostName:                    spec.Hostname,
+		MappedDirectories:           mappedDirectories(spec.Mounts),
+		MappedPipes:                 mappedPipes(w.Pipes),
+		Credentials:                 w.CredentialSpec,
+		Servicing:                   w.Servicing,
+		TerminateOnLastHandleClosed: opts.terminateOnLastHandleClosed,
+		AssignedDevices:             assignedDevices(w.Devices),
+	}
+	doc.setNetworking(w.Networking)
+	warnings = doc.setResources(w.Resources, host, w.HvRuntime != nil)
+	if err := doc.setLayers(w.LayerPaths, service); err != nil {
 		return "", nil, err
 	}
 	if err := doc.setIsolation(spec, service); err != nil {
@@ -200,7 +202,7 @@ func (doc *containerInit) setIsolation(spec *Spec, service ComputeService) error
 	if image == "" {
 		var err error
 		if image, err = service.UtilityVM(spec.Windows.LayerPaths); err != nil {
-			return fmt.Errorf("windows.hv_runtime.image_path: none is given and the layers have no utility VM: %w", err)
+			return fmt.Errorf("windows.hv_runtime.image_path: none is given, and none was found: %w", err)
 		}
 	}
 	doc.HvPartition = true
@@ -253,13 +255,13 @@ func findUtilityVM(layerPaths []string, exists func(folder string) (bool, error)
 		folder := winJoin(path, "UtilityVM")
 		found, err := exists(folder)
 		if err != nil {
-			return "", fmt.Errorf("look for utility VM: %w", err)
+			return "", err
 		}
 		if found {
 			return folder, nil
 		}
 	}
-	return "", fmt.Errorf("utility VM in %d layers: %w", len(layerPaths), errdefs.ErrNotFound)
+	return "", fmt.Errorf("none of the layers %q has a UtilityVM folder: %w", layerPaths, errdefs.ErrNotFound)
 }
 
 // setResources carries the limits over. warnings name those that HCS will not
@@ -334,9 +336,15 @@ func mappedDirectories(mounts []Mount) []mappedDirectory {
 func mappedPipes(pipes []Pipe) []mappedPipe {
 	mapped := make([]mappedPipe, len(pipes))
 	for i, pipe := range pipes {
-		mapped[i] = mappedPipe{HostPath: pipe.Source, ContainerPipeName: pipe.Name}
+		mapped[i] = mappedPipe{HostPath: pipePath(pipe.Source), ContainerPipeName: pipe.Name}
 	}
 	return mapped
+}
+
+// pipePath returns path, which may begin with //./pipe/, with the backslashes
+// that HCS expects; a slash in the pipe's name is a part of it.
+func pipePath(path string) string {
+	return fromSlash(path[:len(pipePrefix)]) + path[len(pipePrefix):]
 }
 
 func assignedDevices(devices []Device) []assignedDevice {
@@ -347,9 +355,8 @@ func assignedDevices(devices []Device) []assignedDevice {
 	return assigned
 }
 
-// setNetworking carries the network settings over, those of Technical Preview 4
-// on such a host only.
-func (doc *containerInit) setNetworking(p *problems, n *Networking, host Host) {
+// setNetworking carries over the network settings that every release honours.
+func (doc *containerInit) setNetworking(n *Networking) {
 	if n == nil {
 		return
 	}
@@ -359,8 +366,13 @@ func (doc *containerInit) setNetworking(p *problems, n *Networking, host Host) {
 	doc.DNSSearchList = strings.Join(n.DNSSearchList, ",")
 	doc.AllowUnqualifiedDNSQuery = n.AllowUnqualifiedDNSQuery
 	doc.NetworkSharedContainerName = n.NetworkSharedContainerName
-	if !host.TP4 || n.Bridge == "" {
-		return
+}
+
+// natAdapters returns the network adapter of a container on Technical Preview
+// 4, which has no endpoints; nil elsewhere.
+func natAdapters(p *problems, n *Networking, host Host) []device {
+	if !host.TP4 || n == nil || n.Bridge == "" {
+		return nil
 	}
 	adapter := device{
 		DeviceType: "Network",
@@ -372,7 +384,7 @@ func (doc *containerInit) setNetworking(p *problems, n *Networking, host Host) {
 	if n.MacAddress != "" {
 		adapter.Settings = &natSettings{MacAddress: strings.ReplaceAll(n.MacAddress, ":", "-")}
 	}
-	doc.Devices = []device{adapter}
+	return []device{adapter}
 }
 
 // portBindings returns the bindings of a NAT, ordered by their ports. A port

@@ -213,13 +213,14 @@ func checkPipes(p *problems, pipes []Pipe) {
 	}
 }
 
+const pipePrefix = `\\.\pipe\`
+
 // pipeName returns NAME of a path \\.\pipe\NAME.
 func pipeName(path string) (name string, ok bool) {
-	const prefix = `\\.\pipe\`
-	if len(path) <= len(prefix) || !strings.EqualFold(fromSlash(path[:len(prefix)]), prefix) {
+	if len(path) <= len(pipePrefix) || !strings.EqualFold(fromSlash(path[:len(pipePrefix)]), pipePrefix) {
 		return "", false
 	}
-	return path[len(prefix):], true
+	return path[len(pipePrefix):], true
 }
 
 func checkDevices(p *problems, devices []Device, hyperV bool) {
