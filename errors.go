@@ -35,23 +35,30 @@ type Error struct {
 	Events    []string // what HCS told besides, if anything
 }
 
-// Error is one line: operation, process, container, code with its name and
-// meaning, hint, and last the cause if it says more.
+// Error is one line: operation, process, container, what happened, and a hint.
+// What happened is the code with its name and meaning, and then the text of the
+// cause, which may be Windows' own, comes last; or else it is the cause.
 func (e *Error) Error() string {
 	parts := []string{e.subject()}
-	// A cause that is an *Error itself has told code and hint already.
-	_, nested := errors.AsType[*Error](e.Err)
-	if code := e.code(); code != 0 && !nested {
+	cause := causeText(e.Err)
+	// A cause that is an *Error itself tells code and hint.
+	if _, nested := errors.AsType[*Error](e.Err); nested {
+		return oneLine(strings.Join(append(parts, cause), ": "))
+	}
+	code := e.code()
+	if code != 0 {
 		parts = append(parts, code.label())
 		if info, ok := lookup(code, e.situation()); ok {
 			parts = append(parts, e.expand(info.Means))
 		}
+	} else if cause != "" {
+		parts = append(parts, cause)
 	}
-	if hint := e.Hint(); hint != "" && !nested {
+	if hint := e.Hint(); hint != "" {
 		parts = append(parts, "hint: "+hint)
 	}
-	if text := causeText(e.Err); text != "" {
-		parts = append(parts, text)
+	if code != 0 && cause != "" {
+		parts = append(parts, cause)
 	}
 	return oneLine(strings.Join(parts, ": "))
 }
@@ -613,7 +620,7 @@ const (
 	hintService   = "check the service: Get-Service vmcompute; then open the containers again to learn what became of them"
 	hintMemory    = "lower the memory limits, enlarge the page file or stop other containers"
 	hintBadStart  = "a base layer may be corrupt (destroy it and make it anew), a mount may lie over a folder that is not empty or outside C:{mounts}, the disk may be full, or an antivirus interferes"
-	hintEndpoints = "re-create HNS endpoint{endpoints}"
+	hintEndpoints = "re-create the HNS endpoint{endpoints}"
 )
 
 // codeTable holds every code that this package knows. The general row of a

@@ -207,6 +207,10 @@ func TestErrorText(t *testing.T) {
 			newError("create", "web1", "", errors.Join(errors.New("root.path: empty"), errors.New("process.args: empty"))),
 			`create container "web1": root.path: empty; process.args: empty`,
 		},
+		"no code but a hint": {
+			newError("shutdown", "web1", "", fmt.Errorf("no answer within 5m0s: %w", context.DeadlineExceeded)),
+			`shutdown container "web1": no answer within 5m0s: context deadline exceeded: hint: the host may be overloaded: start fewer containers at a time, or allow more time`,
+		},
 		"no container": {
 			newError("list", "", "", errors.New("broken")),
 			`list: broken`,

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	var choice hcsChoice
+	var id string
+	var indent bool
+	cmd := &cobra.Command{
+		Use:   "config FILE",
+		Short: "Print the HCS document of a spec",
+		Long: `config prints the document that HCS would get for FILE, an OCI config.json or a
+2016 spec ("-" is standard input), and creates nothing. Layer ids are those of
+Windows only on Windows.`,
+		Example: "  hcsrun config --indent testdata/specs/oci-servercore-hyperv.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			spec, err := a.readSpec(args[0])
+			if err != nil {
+				return err
+			}
+			service, err := a.hcs(choice)
+			if err != nil {
+				return err
+			}
+			if id == "" {
+				id = defaultID(args[0])
+			}
+			document, err := libcontainerd.Configuration(id, spec, service)
+			if err != nil {
+				return err
+			}
+			return a.print(document, indent)
+		},
+	}
+	cmd.Flags().StringVar(&id, "id", "", "id of the container (default: the name of the file)")
+	cmd.Flags().BoolVar(&indent, "indent", false, "print the document on several lines")
+	choice.addFlags(cmd)
+	return cmd
+}
+
+// print writes a JSON document, byte for byte unless it is to be indented.
+func (a *app) print(document string, indent bool) error {
+	text := []byte(document)
+	if indent {
+		var b bytes.Buffer
+		if err := json.Indent(&b, text, "", "  "); err != nil {
+			return err
+		}
+		text = b.Bytes()
+	}
+	_, err := a.stdout.Write(append(text, '\n'))
+	return err
+}

@@ -1,0 +1,4 @@
+package main
+
+// status is the exit code for os.Exit; Windows has room for all of it.
+func status(code uint32) int { return int(code) }

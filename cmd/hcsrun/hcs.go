@@ -1,0 +1,45 @@
+package main
+
+import (
+	"runtime"
+
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+	"github.com/spf13/cobra"
+)
+
+// hcsChoice says which HCS a command is to use.
+type hcsChoice struct {
+	simulate bool
+	tp4      bool
+	build    uint16
+}
+
+func (c *hcsChoice) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.simulate, "simulate", false, "use a simulated HCS, on Windows too")
+	cmd.Flags().BoolVar(&c.tp4, "tp4", false, "simulate Windows Server 2016 Technical Preview 4")
+	cmd.Flags().Uint16Var(&c.build, "build", 0, "simulate this build of Windows: 14393, 17763, 20348, 26100 (default 20348)")
+	cmd.MarkFlagsMutuallyExclusive("tp4", "build")
+}
+
+// hcs returns the host's HCS, or a simulated one, and then says so.
+func (a *app) hcs(choice hcsChoice) (libcontainerd.ComputeService, error) {
+	reason := ""
+	if !choice.simulate && !choice.tp4 && choice.build == 0 {
+		service, err := a.hostHCS()
+		if err == nil || runtime.GOOS == "windows" {
+			return service, err
+		}
+		reason = ", since there is none on " + runtime.GOOS
+	}
+	var options []hcstest.Option
+	if choice.build != 0 {
+		options = append(options, hcstest.WithBuild(choice.build))
+	}
+	if choice.tp4 {
+		options = append(options, hcstest.WithTP4())
+	}
+	service := hcstest.NewService(options...)
+	a.notice("simulating the HCS of Windows build %d%s", service.Host().Build, reason)
+	return service, nil
+}
