@@ -184,6 +184,13 @@ func (h *handle[T]) finish() {
 	close(h.closed)
 }
 
+// closeHandle closes h and waits a while until it is. One that is stuck closes
+// when its last call comes back.
+func closeHandle[T interface{ Close() error }](c *client, h *handle[T]) {
+	h.close(&c.tasks)
+	await(h.closed, c.grace)
+}
+
 // use is call on a handle: it keeps the handle open until f has returned.
 func use[H interface{ Close() error }, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
 	if !h.acquire() {

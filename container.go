@@ -102,7 +102,10 @@ func (ctr *container) makePlan(spec Spec) (plan, error) {
 	}
 	r, err := bounded(&c.tasks, c.callTimeout, func() (result, error) {
 		var r result
-		var err error
+		err := spec.validate()
+		if err != nil {
+			return r, err
+		}
 		r.plan.document, r.warnings, err = translate(ctr.id, &spec, c.service, options)
 		if err != nil {
 			return r, err
@@ -285,17 +288,14 @@ func (ctr *container) undo() {
 	if ctr.system == nil {
 		return
 	}
-	if err := ctr.terminate(ctr.client.terminateTimeout); err != nil {
-		ctr.log.WithError(err).Error("compute system of a failed start is still there, going on in the background")
-		ctr.client.tasks.start(func() { ctr.terminateAgain(ctr.client.terminateTimeout) })
-	}
+	ctr.endFailedStart()
 	if init != nil {
 		init.drop()
 	}
 	for _, p := range execs {
 		p.abandon()
 	}
-	ctr.closeSystem()
+	closeHandle(ctr.client, ctr.system)
 }
 
 // watchSystem waits until the compute system has stopped.
@@ -339,7 +339,7 @@ func (ctr *container) finish() {
 	exit := ctr.initExit(teardown, deadline)
 	ctr.collectExecs(deadline)
 	ctr.init.end()
-	ctr.closeSystem()
+	closeHandle(ctr.client, ctr.system)
 	if ctr.client.isClosing() {
 		return
 	}
@@ -444,7 +444,9 @@ func (ctr *container) restart(exit StateInfo, wait chan error) {
 	if !ok {
 		return // the client is closed
 	}
-	if err := next.bringUp(StateStart, next.boot, next.undo); err != nil {
+	var err error
+	c.tasks.apart(func() { err = next.bringUp(StateStart, next.boot, next.undo) }) // it calls the Backend
+	if err != nil {
 		next.reportFailedRestart(exit, err)
 	}
 }

@@ -213,7 +213,7 @@ func (p *process) becomeLive() error {
 	ctr := p.container
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	if p.reported {
+	if p.reported || ctr.phase == gone {
 		return newError(opExec, ctr.id, p.name, ctr.notRunningLocked())
 	}
 	p.attached = true
@@ -334,15 +334,14 @@ func (p *process) end() {
 	if p.streams != nil {
 		p.streams.linger(c.grace)
 	}
-	p.handle.close(&c.tasks)
-	await(p.handle.closed, c.grace)
+	closeHandle(c, p.handle)
 }
 
 // drop releases the process and cuts its streams off.
 func (p *process) drop() {
 	p.letGo()
 	if p.handle != nil {
-		await(p.handle.closed, p.container.client.grace)
+		closeHandle(p.container.client, p.handle)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,9 @@ func (c *client) Restore(containerID string, options ...CreateOption) error {
 	return c.backend.StateChanged(containerID, StateInfo{State: StateExit, ExitCode: restoreExitCode})
 }
 
+// errInitGone keeps a container from being taken up: there is nothing to watch.
+var errInitGone = errors.New("init process is no more")
+
 // restore ends what HCS still has of the container, or takes it up again if the
 // options say so; alive tells that it did.
 func (ctr *container) restore() (alive bool, err error) {
@@ -39,9 +43,9 @@ func (ctr *container) restore() (alive bool, err error) {
 		return false, c.end(ctr.id, system, c.terminateTimeout)
 	}
 	err = ctr.takeUp(system)
-	if errors.Is(err, CodeNotFound) {
+	if errors.Is(err, errInitGone) {
 		ctr.log.WithField("pid", ctr.reattach.initPid).Info("init process is no more, ending what is left of the container")
-		return false, ctr.terminateAgain(c.terminateTimeout)
+		return false, ctr.terminateAgain()
 	}
 	return err == nil, err
 }
@@ -64,6 +68,9 @@ func (ctr *container) reopen() error {
 	ctr.plan = plan
 	init := newProcess(ctr, InitFriendlyName, plan.process)
 	if err := init.open(ctr.reattach.initPid); err != nil {
+		if isAlreadyStopped(err) || errors.Is(err, CodeInvalidState) {
+			err = fmt.Errorf("%w: %w", errInitGone, err)
+		}
 		return err
 	}
 	if err := init.takeStdio(); err != nil {
@@ -118,7 +125,7 @@ func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemIn
 		}
 		waiting++
 		c.tasks.start(func() {
-			err := ctr.terminateAgain(c.terminateTimeout)
+			err := ctr.terminateAgain()
 			c.remove(ctr)
 			outcomes <- outcome{s, err}
 		})

@@ -11,21 +11,37 @@ import (
 // a termination when that does not help, a second handle when the first does
 // not answer. The error says that it may be there still.
 func (ctr *container) stop() error {
-	if ctr.hasStopped() {
-		return ctr.verifyStop()
-	}
-	failures := []error{ctr.shutdown()}
-	for _, attempt := range []func(time.Duration) error{ctr.terminate, ctr.terminateAgain} {
-		if ctr.hasStopped() || ctr.client.isClosing() {
+	var failures []error
+	for _, try := range []func() error{ctr.shutdown, ctr.terminate, ctr.terminateAgain} {
+		if ctr.hasStopped() {
+			return ctr.verifyStop()
+		}
+		if ctr.client.isClosing() {
 			return nil
 		}
-		err := attempt(ctr.client.terminateTimeout)
+		err := try()
 		if err == nil {
 			return nil
 		}
+		ctr.log.WithError(err).Warn("compute system does not stop")
 		failures = append(failures, err)
 	}
 	return errors.Join(failures...)
+}
+
+// endFailedStart ends the system of a container that never ran. What has not
+// come to an end within the terminate timeout goes on in the background.
+func (ctr *container) endFailedStart() {
+	c := ctr.client
+	deadline := time.Now().Add(c.terminateTimeout)
+	err := ctr.terminate()
+	if err != nil && time.Now().Before(deadline) {
+		err = ctr.terminateWithin(time.Until(deadline))
+	}
+	if err != nil {
+		ctr.log.WithError(err).Error("compute system of a failed start does not stop, going on in the background")
+		c.tasks.start(func() { ctr.terminateAgain() })
+	}
 }
 
 // verifyStop asks HCS again when the stop was but its service going away: the
@@ -37,7 +53,7 @@ func (ctr *container) verifyStop() error {
 	if !lost {
 		return nil
 	}
-	return ctr.terminateAgain(ctr.client.grace)
+	return ctr.terminateWithin(ctr.client.grace)
 }
 
 // shutdown asks the system to stop in order, unless a termination was asked for,
@@ -58,12 +74,12 @@ func (ctr *container) shutdown() error {
 	case isStopAccepted(err):
 		return ctr.awaitStop(opShutdown, min(c.grace, time.Until(deadline)))
 	}
-	ctr.log.WithError(err).Warn("compute system does not shut down, terminating it")
 	return err
 }
 
 // terminate ends the system at once and waits until it has stopped.
-func (ctr *container) terminate(limit time.Duration) error {
+func (ctr *container) terminate() error {
+	limit := ctr.client.terminateTimeout
 	deadline := time.Now().Add(limit)
 	err := ctr.requestTerminate(limit)
 	if err != nil {
@@ -87,7 +103,11 @@ func (ctr *container) requestTerminate(limit time.Duration) error {
 
 // terminateAgain ends the system through a handle of its own, since the first
 // one may be stuck in a call. A system that HCS does not know has ended.
-func (ctr *container) terminateAgain(limit time.Duration) error {
+func (ctr *container) terminateAgain() error {
+	return ctr.terminateWithin(ctr.client.terminateTimeout)
+}
+
+func (ctr *container) terminateWithin(limit time.Duration) error {
 	c := ctr.client
 	deadline := time.Now().Add(limit)
 	system, err := c.open(ctr.id, limit)
@@ -115,13 +135,6 @@ func (ctr *container) hasStopped() bool {
 	default:
 		return false
 	}
-}
-
-// closeSystem closes the handle. One that is stuck closes when its last call
-// comes back.
-func (ctr *container) closeSystem() {
-	ctr.system.close(&ctr.client.tasks)
-	await(ctr.system.closed, ctr.client.grace)
 }
 
 // sweep ends what a create that failed may have left all the same: HCS can fail
@@ -163,7 +176,7 @@ func (ctr *container) endLeftover(nobodys func(state string) bool) bool {
 	if !left {
 		return false
 	}
-	if err := ctr.terminateAgain(c.terminateTimeout); err != nil {
+	if err := ctr.terminateAgain(); err != nil {
 		ctr.log.WithError(err).Warn("compute system that was left under this id does not end")
 		return false
 	}
@@ -191,7 +204,7 @@ func (c *client) list(owner string) ([]ComputeSystemInfo, error) {
 // within limit.
 func (c *client) end(id string, system ComputeSystem, limit time.Duration) error {
 	h := newHandle(system)
-	defer h.close(&c.tasks)
+	defer closeHandle(c, h)
 	deadline := time.Now().Add(limit)
 	err := order(c, h, Operation{Op: opTerminate, ContainerID: id}, limit, ComputeSystem.Terminate, nil)
 	if err != nil && !isStopAccepted(err) {

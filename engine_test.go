@@ -1,0 +1,249 @@
+package libcontainerd_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+	"github.com/sirupsen/logrus"
+)
+
+// engine is a Backend that keeps what it hears, and reads all output.
+type engine struct {
+	libcontainerd.Client
+	hcs *hcstest.Service
+
+	onState  func(id string, info libcontainerd.StateInfo) error // nil: accepts all
+	onAttach func(name string, pipe libcontainerd.IOPipe) error  // nil: reads all output
+
+	mu      sync.Mutex // guards following
+	heard   *sync.Cond // broadcast when log has grown
+	log     []string
+	infos   map[string][]libcontainerd.StateInfo
+	pipes   map[string]libcontainerd.IOPipe
+	outputs map[string]*bytes.Buffer
+	reading sync.WaitGroup
+}
+
+// newEngine returns an engine on a simulated HCS of its own, closed when the
+// test ends.
+func newEngine(t testing.TB, hcs *hcstest.Service, options ...libcontainerd.RemoteOption) *engine {
+	t.Helper()
+	if hcs == nil {
+		hcs = hcstest.New(t)
+	}
+	e := &engine{
+		hcs:     hcs,
+		infos:   make(map[string][]libcontainerd.StateInfo),
+		pipes:   make(map[string]libcontainerd.IOPipe),
+		outputs: make(map[string]*bytes.Buffer),
+	}
+	e.heard = sync.NewCond(&e.mu)
+	logger := logrus.New()
+	logger.SetOutput(t.Output())
+	logger.SetLevel(logrus.DebugLevel)
+	client, err := libcontainerd.NewClient(e, append([]libcontainerd.RemoteOption{
+		libcontainerd.WithComputeService(hcs),
+		libcontainerd.WithLogger(logrus.NewEntry(logger)),
+	}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Client = client
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		e.reading.Wait()
+	})
+	return e
+}
+
+func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {
+	e.mu.Lock()
+	line := info.State + " " + id
+	switch info.State {
+	case libcontainerd.StateExit, libcontainerd.StateRestart:
+		line += fmt.Sprintf(" %d", info.ExitCode)
+	case libcontainerd.StateExitProcess:
+		line += fmt.Sprintf("/%s %d", info.ProcessID, info.ExitCode)
+	}
+	e.log = append(e.log, line)
+	e.infos[id] = append(e.infos[id], info)
+	e.heard.Broadcast()
+	e.mu.Unlock()
+	if e.onState != nil {
+		return e.onState(id, info)
+	}
+	return nil
+}
+
+func (e *engine) AttachStreams(name string, pipe libcontainerd.IOPipe) error {
+	e.mu.Lock()
+	e.pipes[name] = pipe
+	out := new(bytes.Buffer)
+	e.outputs[name] = out
+	e.mu.Unlock()
+	if e.onAttach != nil {
+		return e.onAttach(name, pipe)
+	}
+	for _, r := range []io.Reader{pipe.Stdout, pipe.Stderr} {
+		if r == nil {
+			continue
+		}
+		e.reading.Go(func() { io.Copy(lockedWriter{&e.mu, out}, r) })
+	}
+	return nil
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (w lockedWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(b)
+}
+
+// await waits until a line of the log begins with prefix, n times.
+func (e *engine) await(prefix string, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		seen := 0
+		for _, line := range e.log {
+			if strings.HasPrefix(line, prefix) {
+				seen++
+			}
+		}
+		if seen >= n {
+			return
+		}
+		e.heard.Wait()
+	}
+}
+
+// awaitExit waits for the exit of a container, and returns its event.
+func (e *engine) awaitExit(id string) libcontainerd.StateInfo {
+	e.await("exit "+id, 1)
+	return e.last(id)
+}
+
+func (e *engine) last(id string) libcontainerd.StateInfo {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.infos[id][len(e.infos[id])-1]
+}
+
+// output is all that a process has written, once it has been read to its end.
+func (e *engine) output(name string) string {
+	e.reading.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.outputs[name].String()
+}
+
+func (e *engine) pipe(name string) libcontainerd.IOPipe {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pipes[name]
+}
+
+func (e *engine) events() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.log)
+}
+
+func (e *engine) wantEvents(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, e.events()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// spec is a container with process isolation that runs args.
+func spec(args ...string) libcontainerd.Spec {
+	return libcontainerd.Spec{
+		Version:  libcontainerd.Version,
+		Process:  libcontainerd.Process{Args: args, Cwd: `C:\`},
+		Root:     libcontainerd.Root{Path: `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}`},
+		Hostname: "web",
+		Windows: libcontainerd.Windows{
+			LayerFolder: `C:\layers\scratch`,
+			LayerPaths:  []string{`C:\layers\app`, `C:\layers\base`},
+		},
+	}
+}
+
+// hyperv is spec with Hyper-V isolation.
+func hyperv(args ...string) libcontainerd.Spec {
+	s := spec(args...)
+	s.Root.Path = ""
+	s.Windows.HvRuntime = &libcontainerd.HvRuntime{ImagePath: `C:\layers\base\UtilityVM`}
+	return s
+}
+
+// untilStopped is a command line that runs until it is ended.
+var untilStopped = []string{"ping", "-t", "localhost"}
+
+// must fails the test on an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restartManager is scripted: it answers one entry per exit, and no more.
+type restartManager struct {
+	mu        sync.Mutex // guards following
+	answers   []func() (bool, chan error, error)
+	asked     []uint32
+	cancelled int
+	onCancel  func()
+}
+
+func (rm *restartManager) ShouldRestart(code uint32) (bool, chan error, error) {
+	rm.mu.Lock()
+	rm.asked = append(rm.asked, code)
+	if len(rm.answers) == 0 {
+		rm.mu.Unlock()
+		return false, nil, nil
+	}
+	answer := rm.answers[0]
+	rm.answers = rm.answers[1:]
+	rm.mu.Unlock()
+	return answer()
+}
+
+func (rm *restartManager) Cancel() error {
+	rm.mu.Lock()
+	defer rm.mu.Unlock()
+	rm.cancelled++
+	if rm.onCancel != nil {
+		rm.onCancel()
+	}
+	return nil
+}
+
+// restartWith answers that the container restarts once ch says so.
+func restartWith(ch chan error) func() (bool, chan error, error) {
+	return func() (bool, chan error, error) { return true, ch, nil }
+}
+
+// closedChannel lets a restart begin at once.
+func closedChannel() chan error {
+	ch := make(chan error)
+	close(ch)
+	return ch
+}
