@@ -142,7 +142,7 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 	if containerID == "" {
 		p.add("container id", "is empty")
 	}
-	p.text("container id", containerID)
+	p.text("", "container id", containerID)
 	spec.checkDocument(&p)
 	checkBuild(&p, &spec.Windows, host)
 	adapters := natAdapters(&p, spec.Windows.Networking, host)

@@ -409,8 +409,8 @@ func mountsFromOCI(p *problems, mounts []specs.Mount) (folders []Mount, pipes []
 		if m.Type != "" {
 			p.refuse(field+".type", "%q: schema 1 of HCS mounts folders and pipes only, without a type", m.Type)
 		}
-		p.text(field+".source", m.Source)
-		p.text(field+".destination", m.Destination)
+		p.text(field, "source", m.Source)
+		p.text(field, "destination", m.Destination)
 		readonly := readonlyFromOCI(p, field+".options", m.Options)
 		name, isPipe := pipeName(m.Destination)
 		if isPipe {

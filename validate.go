@@ -51,18 +51,19 @@ func unsupported(field, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w (%w)", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument, errdefs.ErrNotImplemented)
 }
 
-// text reports a string that Windows cannot be given as it is.
-func (p *problems) text(field, s string) {
+// text reports a string that Windows cannot be given as it is: the field name
+// of parent.
+func (p *problems) text(parent, name, s string) {
 	if fault := textFault(s); fault != "" {
-		p.add(field, "%s", fault)
+		p.add(member(parent, name), "%s", fault)
 	}
 }
 
 // texts is text for every element of a list.
-func (p *problems) texts(field string, list []string) {
+func (p *problems) texts(parent, name string, list []string) {
 	for i, s := range list {
-		if textFault(s) != "" {
-			p.text(element(field, i), s)
+		if fault := textFault(s); fault != "" {
+			p.add(element(member(parent, name), i), "%s", fault)
 		}
 	}
 }
@@ -77,8 +78,15 @@ func textFault(s string) string {
 	return ""
 }
 
-// element names one element of a list. It is called only for one that has a
-// problem: naming all of them would cost more than checking them.
+// member and element name a field. They are called only for one that has a
+// problem: to name all of them would cost more than to check them.
+func member(parent, name string) string {
+	if parent == "" {
+		return name
+	}
+	return parent + "." + name
+}
+
 func element(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 
 // validate reports everything that keeps a spec from running.
@@ -94,12 +102,12 @@ func (s *Spec) validate() error {
 // checkDocument reports what the HCS document cannot express. What is merely
 // absent it lets pass, as the 2016 client did.
 func (s *Spec) checkDocument(p *problems) {
-	p.text("hostname", s.Hostname)
-	p.text("root.path", s.Root.Path)
+	p.text("", "hostname", s.Hostname)
+	p.text("root", "path", s.Root.Path)
 	for i := range s.Mounts {
 		if m := &s.Mounts[i]; textFault(m.Source) != "" || textFault(m.Destination) != "" {
-			p.text(element("mounts", i)+".source", m.Source)
-			p.text(element("mounts", i)+".destination", m.Destination)
+			p.text(element("mounts", i), "source", m.Source)
+			p.text(element("mounts", i), "destination", m.Destination)
 		}
 	}
 	s.Windows.check(p)
@@ -158,15 +166,15 @@ func isGUID(s string) bool {
 // check reports bad values of the part of a Spec that only Windows has.
 func (w *Windows) check(p *problems) {
 	hyperV := w.HvRuntime != nil
-	p.text("windows.layer_folder", w.LayerFolder)
-	p.texts("windows.layer_paths", w.LayerPaths)
+	p.text("windows", "layer_folder", w.LayerFolder)
+	p.texts("windows", "layer_paths", w.LayerPaths)
 	for i, path := range w.LayerPaths {
 		if layerName(path) == "" {
 			p.add(element("windows.layer_paths", i), "%q has no last element, by which HCS knows a layer", path)
 		}
 	}
 	if hyperV {
-		p.text("windows.hv_runtime.image_path", w.HvRuntime.ImagePath)
+		p.text("windows.hv_runtime", "image_path", w.HvRuntime.ImagePath)
 	}
 	if w.Resources != nil {
 		w.Resources.check(p, "windows.resources")
@@ -189,11 +197,11 @@ func isJSONObject(s string) bool {
 // check reports bad network settings. The port bindings are left out: only the
 // document for Technical Preview 4 has them.
 func (n *Networking) check(p *problems, hyperV bool) {
-	p.text("windows.networking.mac", n.MacAddress)
-	p.text("windows.networking.bridge", n.Bridge)
-	p.texts("windows.networking.endpoints", n.EndpointList)
-	p.texts("windows.networking.dns_search_list", n.DNSSearchList)
-	p.text("windows.networking.network_shared_container_name", n.NetworkSharedContainerName)
+	p.text("windows.networking", "mac", n.MacAddress)
+	p.text("windows.networking", "bridge", n.Bridge)
+	p.texts("windows.networking", "endpoints", n.EndpointList)
+	p.texts("windows.networking", "dns_search_list", n.DNSSearchList)
+	p.text("windows.networking", "network_shared_container_name", n.NetworkSharedContainerName)
 	if hyperV && n.NetworkSharedContainerName != "" {
 		p.refuse("windows.networking.network_shared_container_name", "a Hyper-V container cannot share the network of another")
 	}
@@ -202,8 +210,8 @@ func (n *Networking) check(p *problems, hyperV bool) {
 func checkPipes(p *problems, pipes []Pipe) {
 	for i, pipe := range pipes {
 		field := element("windows.pipes", i)
-		p.text(field+".source", pipe.Source)
-		p.text(field+".name", pipe.Name)
+		p.text(field, "source", pipe.Source)
+		p.text(field, "name", pipe.Name)
 		if _, ok := pipeName(pipe.Source); !ok {
 			p.add(field+".source", `%q is not a pipe as \\.\pipe\NAME`, pipe.Source)
 		}
@@ -298,10 +306,10 @@ func (pr *Process) check(p *problems, field string) {
 	if !slices.ContainsFunc(pr.Args, func(arg string) bool { return strings.Trim(arg, blanks) != "" }) {
 		p.add(field+".args", "make an empty command line")
 	}
-	p.texts(field+".args", pr.Args)
-	p.texts(field+".env", pr.Env)
-	p.text(field+".cwd", pr.Cwd)
-	p.text(field+".user.user", pr.User.User)
+	p.texts(field, "args", pr.Args)
+	p.texts(field, "env", pr.Env)
+	p.text(field, "cwd", pr.Cwd)
+	p.text(field, "user.user", pr.User.User)
 	if pr.Terminal {
 		checkConsole(p, field+".consoleSize.height", pr.InitialConsoleSize[0])
 		checkConsole(p, field+".consoleSize.width", pr.InitialConsoleSize[1])
