@@ -3,6 +3,7 @@ package hcstest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -65,6 +66,33 @@ func Operations() []Op {
 		OpProcessList, OpCreateProcess, OpOpenProcess, OpClose,
 		OpPid, OpStdio, OpCloseStdin, OpResizeConsole, OpKill, OpWaitProcess, OpCloseProcess,
 	}
+}
+
+// words is op as libcontainerd.Error.Op has it.
+func (op Op) words() string {
+	switch op {
+	case OpLayerID:
+		return "layer id"
+	case OpUtilityVM:
+		return "utility vm"
+	case OpCreateProcess:
+		return "exec"
+	case OpOpenProcess:
+		return "open process"
+	case OpCloseProcess:
+		return "close process"
+	case OpWaitProcess:
+		return "wait"
+	case OpStatistics:
+		return "stats"
+	case OpProcessList:
+		return "list processes"
+	case OpCloseStdin:
+		return "close stdin"
+	case OpResizeConsole:
+		return "resize"
+	}
+	return strings.ToLower(string(op))
 }
 
 // recorded tells whether Calls shows op. What asks HCS for nothing is left out,

@@ -192,7 +192,7 @@ func (s *Service) UtilityVM(layerPaths []string) (folder string, err error) {
 			}
 		}
 		return &libcontainerd.Error{
-			Op:  string(OpUtilityVM),
+			Op:  c.Op.words(),
 			Err: fmt.Errorf("no UtilityVM folder in %d layers: %w", len(layerPaths), errdefs.ErrNotFound),
 		}
 	})
@@ -458,7 +458,7 @@ func (s *session) check(c Call) error {
 // failure is the error that answers c. Why it came to that is for the reader
 // only; HCS does not tell.
 func (c Call) failure(code libcontainerd.Code, why string) error {
-	err := &libcontainerd.Error{Op: string(c.Op), ContainerID: c.ID, Code: code}
+	err := &libcontainerd.Error{Op: c.Op.words(), ContainerID: c.ID, Code: code}
 	if c.Pid != 0 {
 		err.Process = fmt.Sprint(c.Pid)
 	}
