@@ -30,9 +30,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	done
 
 lint: vuln licences ## linters for Linux and Windows, known vulnerabilities, licences (takes minutes the first time)
-	GOOS=linux $(GO) run $(GOLANGCI_LINT) run
-	GOFLAGS=-buildvcs=false GOOS=linux $(GO) build -o build/golangci-lint $(GOLANGCI_LINT)
-	GOOS=windows build/golangci-lint run
+	$(GO) run -exec 'env GOOS=linux' $(GOLANGCI_LINT) run
+	$(GO) run -exec 'env GOOS=windows' $(GOLANGCI_LINT) run
 
 vuln: ## known vulnerabilities in what is called
 	$(GO) run $(GOVULNCHECK) ./...

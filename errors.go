@@ -467,12 +467,7 @@ func (c Code) Is(target error) bool {
 	if code, ok := target.(Code); ok {
 		return c.normal() == code.normal()
 	}
-	for _, kind := range c.kinds("") {
-		if target == kind {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.kinds(""), target)
 }
 
 // Explain returns what is known of the code: its general row first, then those
@@ -532,16 +527,17 @@ func lookup(c Code, when string) (CodeInfo, bool) {
 type Retry uint8
 
 const (
-	// RetryNever: the same request will fail the same way, or may have been
-	// carried out already.
+	// RetryNever says that the same request will fail the same way, or that it may
+	// have been carried out already.
 	RetryNever Retry = iota
-	// RetryTransient: it may succeed shortly; a few attempts with growing delays.
+	// RetryTransient says that the request may succeed shortly: a few attempts,
+	// with growing delays.
 	RetryTransient
-	// RetryIdempotent: what was asked for is the case already; treat the failure
-	// as success.
+	// RetryIdempotent says that what was asked for is the case already: the
+	// failure is as good as success.
 	RetryIdempotent
-	// RetryCallerDecides: it depends on what the caller knows, such as who else
-	// uses the id.
+	// RetryCallerDecides says that it depends on what the caller knows, such as
+	// who else uses the id.
 	RetryCallerDecides
 )
 

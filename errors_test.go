@@ -312,7 +312,7 @@ func TestErrorKeepsWhatItWraps(t *testing.T) {
 	if errors.Is(err, Code(0)) || errors.Is(newError("create", "c", "", cause), Code(0)) {
 		t.Error("no code matches code 0")
 	}
-	if got := errdefs.Resolve(newError("create", "c", "", CodeSystemAlreadyExists)); got != errdefs.ErrAlreadyExists {
+	if got := errdefs.Resolve(newError("create", "c", "", CodeSystemAlreadyExists)); !errors.Is(got, errdefs.ErrAlreadyExists) {
 		t.Errorf("errdefs resolves to %v", got)
 	}
 	if !errdefs.IsDeadlineExceeded(newError("start", "c", "", CodeTimeout)) {
