@@ -1,0 +1,11 @@
+# Sourced by the scripts beside it: where things are, and how Wine is run.
+# $root must be the project's folder.
+
+build=$root/build/wine
+wine=/usr/lib/wine/wine64
+wineserver=/usr/lib/wine/wineserver
+
+export WINEPREFIX="$build/prefix" WINEARCH=win64 WINEDEBUG=-all
+# Neither .NET nor a browser nor menus: Wine would ask for their installation.
+export WINEDLLOVERRIDES="mscoree=;mshtml=;winemenubuilder.exe=d"
+unset DISPLAY WAYLAND_DISPLAY

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs the module's tests as Windows binaries, under Wine, on the stand-in
+# vmcompute.dll of internal/vmcompute. On Windows itself "go test ./..." does.
+#
+#   sh internal/wine/test.sh [go test flags]    for instance -run Name -v
+set -eu
+root=$(CDPATH= cd "$(dirname "$0")/../.." && pwd)
+. "$root/internal/wine/env.sh"
+cd "$root"
+sh internal/wine/prepare.sh
+
+system32=$WINEPREFIX/drive_c/windows/system32
+trap '"$wineserver" -k || true; cp "$build/vmcompute.dll" "$system32/"' EXIT
+trap 'exit 1' INT TERM HUP
+
+# The first program becomes the parent of Wine's services, which keep its
+# stderr open for as long as they live: go test would wait for them.
+"$wineserver" -p
+"$wine" cmd /c exit >/dev/null 2>&1 </dev/null
+
+go_test() {
+	GOOS=windows GOARCH=amd64 go test -exec "'$root/internal/wine/exec.sh'" -timeout 10m "$@"
+}
+
+# The race detector needs cgo, and so the compiler that prepare.sh has installed.
+echo "all tests, with the race detector"
+LIBCONTAINERD_STANDIN=1 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc go_test -race "$@" ./...
+
+echo "a host of Technical Preview 4"
+cp "$build/tp4/vmcompute.dll" "$system32/"
+LIBCONTAINERD_HOST=tp4 go_test -count=1 -run '^TestHostWithoutUsableHCS$' .
+
+echo "a host without the Containers feature"
+rm "$system32/vmcompute.dll"
+LIBCONTAINERD_HOST=none go_test -count=1 -run '^TestHostWithoutUsableHCS$' .
