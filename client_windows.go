@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/Microsoft/hcsshim"
 	"github.com/Microsoft/hcsshim/osversion"
@@ -77,69 +75,22 @@ func folderExists(path string) (bool, error) {
 	return err == nil && info.IsDir(), err
 }
 
-func (s hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {
+func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {
 	var config hcsshim.ContainerConfig // has no room for what only Technical Preview 4 knew
 	if err := json.Unmarshal([]byte(configuration), &config); err != nil {
-		return nil, &Error{Op: "create", ContainerID: id, Code: CodeInvalidJSON, Err: err}
+		return nil, &Error{Op: opCreate, ContainerID: id, Code: CodeInvalidJSON, Err: err}
 	}
 	container, err := hcsshim.CreateContainer(id, &config)
 	if err != nil {
-		err = hcsError("create", id, err)
-		if errors.Is(err, CodeSystemAlreadyExists) {
-			return nil, err
-		}
-		if leftover := s.removeLeftover(id, config.Owner); leftover != nil {
-			err = errors.Join(err, leftover)
-		}
-		return nil, err
+		return nil, hcsError(opCreate, id, err)
 	}
 	return newComputeSystem(id, container), nil
-}
-
-// leftoverTimeout is how long removeLeftover waits for the end of a system that
-// never ran, which has nothing to shut down.
-const leftoverTimeout = 30 * time.Second
-
-// removeLeftover ends the compute system that a failed create may have left:
-// hcsshim gives up after a timeout, or when it cannot read the properties of
-// what it created, and then says nothing of the system. Only one that has our
-// owner and was never started can be it.
-func (s hcsService) removeLeftover(id, owner string) error {
-	systems, err := hcsshim.GetContainers(hcsshim.ComputeSystemQuery{IDs: []string{id}})
-	if err != nil {
-		return nil // HCS does not answer: the failure of create says more
-	}
-	for _, found := range systems {
-		if !strings.EqualFold(found.ID, id) || found.Owner != owner || found.State == "Running" || found.State == "Paused" {
-			continue
-		}
-		container, err := hcsshim.OpenContainer(id)
-		if err != nil {
-			return leftoverError(id, err)
-		}
-		defer container.Close()
-		if err := accepted(container.Terminate()); err != nil {
-			return leftoverError(id, err)
-		}
-		if err := container.WaitTimeout(leftoverTimeout); hcsshim.IsTimeout(err) {
-			return leftoverError(id, err)
-		}
-	}
-	return nil
-}
-
-// leftoverError is nil if the leftover was gone already.
-func leftoverError(id string, err error) error {
-	if hcsshim.IsNotExist(err) {
-		return nil
-	}
-	return hcsError("remove what a failed create left", id, err)
 }
 
 func (hcsService) OpenComputeSystem(id string) (ComputeSystem, error) {
 	container, err := hcsshim.OpenContainer(id)
 	if err != nil {
-		return nil, hcsError("open", id, err)
+		return nil, hcsError(opOpen, id, err)
 	}
 	return newComputeSystem(id, container), nil
 }
@@ -151,7 +102,7 @@ func (hcsService) ComputeSystems(owner string) ([]ComputeSystemInfo, error) {
 	}
 	found, err := hcsshim.GetContainers(query)
 	if err != nil {
-		return nil, hcsError("list", "", err)
+		return nil, hcsError(opList, "", err)
 	}
 	systems := make([]ComputeSystemInfo, len(found))
 	for i, c := range found {

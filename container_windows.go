@@ -26,9 +26,9 @@ func newComputeSystem(id string, container hcsshim.Container) *computeSystem {
 	return &computeSystem{id: id, container: container, ended: make(chan struct{})}
 }
 
-func (s *computeSystem) Start() error  { return s.completed("start", s.container.Start()) }
-func (s *computeSystem) Pause() error  { return s.completed("pause", s.container.Pause()) }
-func (s *computeSystem) Resume() error { return s.completed("resume", s.container.Resume()) }
+func (s *computeSystem) Start() error  { return s.completed(opStart, s.container.Start()) }
+func (s *computeSystem) Pause() error  { return s.completed(opPause, s.container.Pause()) }
+func (s *computeSystem) Resume() error { return s.completed(opResume, s.container.Resume()) }
 
 // completed turns the outcome of a call that waits for a notice of HCS, and
 // tells Wait of an end that the call was told of instead.
@@ -44,11 +44,11 @@ func (s *computeSystem) completed(op string, err error) error {
 }
 
 func (s *computeSystem) Shutdown() error {
-	return hcsError("shutdown", s.id, accepted(s.container.Shutdown()))
+	return hcsError(opShutdown, s.id, accepted(s.container.Shutdown()))
 }
 
 func (s *computeSystem) Terminate() error {
-	return hcsError("terminate", s.id, accepted(s.container.Terminate()))
+	return hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
 }
 
 func (s *computeSystem) Wait() error {
@@ -56,7 +56,7 @@ func (s *computeSystem) Wait() error {
 	go func() { stopped <- s.container.Wait() }() // until the stop or Close
 	select {
 	case err := <-stopped:
-		return hcsError("wait", s.id, err)
+		return hcsError(opWait, s.id, err)
 	case <-s.ended:
 		return s.endedErr
 	}
@@ -65,7 +65,7 @@ func (s *computeSystem) Wait() error {
 func (s *computeSystem) Statistics() (Statistics, error) {
 	stats, err := s.container.Statistics()
 	if err != nil {
-		return Statistics{}, hcsError("stats", s.id, err)
+		return Statistics{}, hcsError(opStats, s.id, err)
 	}
 	network := make([]NetworkStats, len(stats.Network))
 	for i, n := range stats.Network {
@@ -89,7 +89,7 @@ func (s *computeSystem) Statistics() (Statistics, error) {
 func (s *computeSystem) ProcessList() ([]ProcessInfo, error) {
 	list, err := s.container.ProcessList()
 	if err != nil {
-		return nil, hcsError("process list", s.id, err)
+		return nil, hcsError(opProcesses, s.id, err)
 	}
 	infos := make([]ProcessInfo, len(list))
 	for i, p := range list {
@@ -121,7 +121,7 @@ func (s *computeSystem) CreateProcess(config *ProcessConfig) (ComputeProcess, er
 		ConsoleSize:      config.ConsoleSize,
 	})
 	if err != nil {
-		return nil, hcsError("exec", s.id, err)
+		return nil, hcsError(opExec, s.id, err)
 	}
 	return &computeProcess{systemID: s.id, process: p}, nil
 }
@@ -129,13 +129,13 @@ func (s *computeSystem) CreateProcess(config *ProcessConfig) (ComputeProcess, er
 func (s *computeSystem) OpenProcess(pid uint32) (ComputeProcess, error) {
 	p, err := s.container.OpenProcess(int(pid))
 	if err != nil {
-		return nil, hcsError("open process", s.id, err)
+		return nil, hcsError(opOpen, s.id, err)
 	}
 	return &computeProcess{systemID: s.id, process: p}, nil
 }
 
 func (s *computeSystem) Close() error {
-	return hcsError("close", s.id, s.container.Close())
+	return hcsError(opClose, s.id, s.container.Close())
 }
 
 // accepted hides the errors by which hcsshim says that a system stops, as it

@@ -28,7 +28,8 @@ type ComputeService interface {
 
 	// CreateComputeSystem creates, without starting it, a compute system from a
 	// schema 1 document, as Configuration makes it. An id that is in use is
-	// CodeSystemAlreadyExists. On error nothing has been created.
+	// CodeSystemAlreadyExists. After an error HCS may have created the system all
+	// the same, and lists it as "Created": the Client ends it.
 	CreateComputeSystem(id, configuration string) (ComputeSystem, error)
 
 	// OpenComputeSystem opens a further handle to a compute system that exists,

@@ -21,7 +21,7 @@ func (p *computeProcess) Pid() uint32 { return uint32(p.process.Pid()) }
 
 func (p *computeProcess) Stdio() (stdin io.WriteCloser, stdout, stderr io.ReadCloser, err error) {
 	stdin, stdout, stderr, err = p.process.Stdio()
-	return stdin, stdout, stderr, p.error("stdio", err)
+	return stdin, stdout, stderr, p.error(opStdio, err)
 }
 
 func (p *computeProcess) CloseStdin() error {
@@ -29,11 +29,11 @@ func (p *computeProcess) CloseStdin() error {
 	if hcsshim.IsAlreadyStopped(err) {
 		return nil // nobody reads any more
 	}
-	return p.error("close stdin", err)
+	return p.error(opStdin, err)
 }
 
 func (p *computeProcess) ResizeConsole(width, height uint16) error {
-	return p.error("resize", p.process.ResizeConsole(width, height))
+	return p.error(opResize, p.process.ResizeConsole(width, height))
 }
 
 // Kill goes through handles of its own. hcsshim's Kill must not run twice at a
@@ -62,7 +62,7 @@ func (p *computeProcess) Kill() error {
 		return p.killed(openErr)
 	}
 	defer again.Close()
-	return p.error("kill", errors.New("refused by HCS for a reason that hcsshim does not tell, and the process runs on"))
+	return p.error(opKill, errors.New("refused by HCS for a reason that hcsshim does not tell, and the process runs on"))
 }
 
 // killed hides the errors which say that there is nothing left to kill.
@@ -70,25 +70,25 @@ func (p *computeProcess) killed(err error) error {
 	if hcsshim.IsAlreadyStopped(err) || hcsshim.IsNotExist(err) {
 		return nil
 	}
-	return p.error("kill", err)
+	return p.error(opKill, err)
 }
 
 func (p *computeProcess) Wait() (uint32, error) {
 	if err := p.process.Wait(); err != nil {
-		return math.MaxUint32, p.error("wait", err)
+		return math.MaxUint32, p.error(opWait, err)
 	}
 	code, err := p.process.ExitCode()
 	if err == nil && code < 0 { // an exit code of Windows is never negative, it is a uint32
 		err = errors.New("HCS has no exit code")
 	}
 	if err != nil {
-		return math.MaxUint32, p.error("wait", err)
+		return math.MaxUint32, p.error(opWait, err)
 	}
 	return uint32(code), nil
 }
 
 func (p *computeProcess) Close() error {
-	return p.error("close process", p.process.Close())
+	return p.error(opClose, p.process.Close())
 }
 
 // error turns a failure of hcsshim into an *Error that names the process.

@@ -34,7 +34,7 @@ for def in "$source/vmcompute.def" "$build/tp4/vmcompute.def"; do
 	$cc $flags -o "$dll" "$source/calls.c" "$source/system.c" "$source/process.c" "$source/notify.c" \
 		"$source/faults.c" "$source/json.c" "$def" -lole32 -lpsapi
 done
-$cc $flags -o "$build/bcryptprimitives.dll" "$source/bcryptprimitives.c" -ladvapi32
+$cc $flags -o "$build/bcryptprimitives.dll" "$source/bcryptprimitives.c" "$source/bcryptprimitives.def" -ladvapi32
 
 if ! [ -e "$WINEPREFIX/ready" ]; then
 	echo "making a Wine prefix"

@@ -10,13 +10,18 @@ cd "$root"
 sh internal/wine/prepare.sh
 
 system32=$WINEPREFIX/drive_c/windows/system32
-trap '"$wineserver" -k || true; cp "$build/vmcompute.dll" "$system32/"' EXIT
+stop() { # one that an interrupted run has left, or ours
+	"$wineserver" -k || true
+	"$wineserver" -w
+}
+trap 'stop; cp "$build/vmcompute.dll" "$system32/"' EXIT
 trap 'exit 1' INT TERM HUP
+stop
 
 # The first program becomes the parent of Wine's services, which keep its
 # stderr open for as long as they live: go test would wait for them.
-"$wineserver" -p
-"$wine" cmd /c exit >/dev/null 2>&1 </dev/null
+"$wineserver" -p </dev/null >/dev/null 2>&1
+"$wine" cmd /c exit </dev/null >/dev/null 2>&1
 
 go_test() {
 	GOOS=windows GOARCH=amd64 go test -exec "'$root/internal/wine/exec.sh'" -timeout 10m "$@"
