@@ -102,7 +102,8 @@ func (ctr *container) makePlan(spec Spec) (plan, error) {
 	}
 	r, err := bounded(&c.tasks, c.callTimeout, func() (result, error) {
 		var r result
-		err := spec.validate()
+		host := c.service.Host()
+		err := spec.validate(host)
 		if err != nil {
 			return r, err
 		}
@@ -110,7 +111,6 @@ func (ctr *container) makePlan(spec Spec) (plan, error) {
 		if err != nil {
 			return r, err
 		}
-		host := c.service.Host()
 		r.plan.build = host.Build
 		r.plan.retry = c.retryPolicy(host)
 		r.plan.hyperv = spec.Windows.HvRuntime != nil

@@ -48,7 +48,7 @@ func HostService() (ComputeService, error) { return hostService() }
 
 // Host describes the machine of a ComputeService.
 type Host struct {
-	Build      uint16 // Windows build number, 14393 = Server 2016
+	Build      uint16 // Windows build number, 14393 = Server 2016; 0: unknown, taken to be new enough
 	Processors int    // logical processors; 0: unknown, nothing is capped
 	TP4        bool   // Technical Preview 4: vmcompute.dll has no HNSCall
 }

@@ -16,12 +16,6 @@ import (
 // defaultOwner is who HCS is told a compute system belongs to.
 const defaultOwner = "docker"
 
-// The first builds of Windows that know a field of the document.
-const (
-	buildPipes   = 16299 // MappedPipes: version 1709
-	buildDevices = 17763 // AssignedDevices: Server 2019
-)
-
 // containerInit is the document that HCS creates a compute system from, schema
 // 1. HCS takes the fields of Technical Preview 4 and of later releases alike;
 // those without omitempty are always sent, as they were in 2016.
@@ -144,8 +138,7 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 	}
 	p.text("", "container id", containerID)
 	spec.checkDocument(&p)
-	checkBuild(&p, &spec.Windows, host)
-	adapters := natAdapters(&p, spec.Windows.Networking, host)
+	spec.checkHost(&p, host)
 	if err := p.join(); err != nil {
 		return "", nil, err
 	}
@@ -155,7 +148,7 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 		SystemType:                  "Container",
 		Name:                        containerID,
 		Owner:                       opts.owner,
-		Devices:                     adapters,
+		Devices:                     natAdapters(&p, w.Networking, host), // checked above
 		IgnoreFlushesDuringBoot:     w.FirstStart,
 		LayerFolderPath:             w.LayerFolder,
 		HostName:                    spec.Hostname,
@@ -178,18 +171,6 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 	return string(text), warnings, err
 }
 
-// checkBuild reports what the host is too old for. A service that does not know
-// its build, 0, is taken to know what it does.
-func checkBuild(p *problems, w *Windows, host Host) {
-	gate := func(field string, used bool, needed uint16) {
-		if used && host.Build != 0 && host.Build < needed {
-			p.refuse(field, "needs Windows build %d, this host has %d", needed, host.Build)
-		}
-	}
-	gate("windows.pipes", len(w.Pipes) > 0, buildPipes)
-	gate("windows.devices", len(w.Devices) > 0, buildDevices)
-}
-
 // setIsolation gives the container its volume or, with Hyper-V, its utility VM.
 // A Hyper-V container must not name a volume: its scratch is attached to the VM.
 func (doc *containerInit) setIsolation(spec *Spec, service ComputeService) error {
@@ -199,6 +180,9 @@ func (doc *containerInit) setIsolation(spec *Spec, service ComputeService) error
 		return nil
 	}
 	image := runtime.ImagePath
+	if image == "" && len(spec.Windows.LayerPaths) == 0 {
+		return invalid("windows.hv_runtime.image_path", "is empty, and there are no layers to find a utility VM in")
+	}
 	if image == "" {
 		var err error
 		if image, err = service.UtilityVM(spec.Windows.LayerPaths); err != nil {

@@ -57,7 +57,7 @@ func TestGoldenDocuments(t *testing.T) {
 			if diff := cmp.Diff(string(want), got.String()); diff != "" {
 				t.Errorf("document (-want +got):\n%s", diff)
 			}
-			if err := spec.validate(); err != nil {
+			if err := spec.validate(server2022.host); err != nil {
 				t.Errorf("a client would refuse it: %v", err)
 			}
 		})
@@ -349,6 +349,10 @@ func TestFailuresOfTheServiceAreNotBadInput(t *testing.T) {
 	if !errors.Is(err, errdefs.ErrNotFound) || !strings.Contains(err.Error(), "windows.hv_runtime.image_path") {
 		t.Errorf("utility VM: %v", err)
 	}
+	spec.Windows.LayerPaths = nil
+	if _, err := Configuration("web", spec, server2022); !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "windows.hv_runtime.image_path") {
+		t.Errorf("no layers to look in: %v", err)
+	}
 	spec.Windows.HvRuntime.ImagePath = `C:\vm`
 	if _, err := Configuration("web", spec, fakeHost{noUtilityVM: true}); err != nil {
 		t.Errorf("given utility VM: %v", err)
@@ -404,7 +408,7 @@ func FuzzConfiguration2016(f *testing.F) {
 		for _, service := range []fakeHost{server2022, {host: Host{Build: 10586, TP4: true}}} {
 			checkTranslation(t, spec, service)
 		}
-		_ = spec.validate()
+		_ = spec.validate(server2022.host)
 	})
 }
 

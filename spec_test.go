@@ -107,7 +107,7 @@ func TestSpecFromOCICarriesEveryField(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
-	if err := got.validate(); err != nil {
+	if err := got.validate(server2022.host); err != nil {
 		t.Errorf("Create would refuse it: %v", err)
 	}
 }
@@ -392,7 +392,7 @@ func FuzzSpecFromOCI(f *testing.F) {
 			}
 			return
 		}
-		if err := spec.validate(); err != nil {
+		if err := spec.validate(server2022.host); err != nil {
 			t.Errorf("made a spec that Create refuses: %v", err)
 		}
 		if _, err := Configuration("web", spec, server2022); err != nil {

@@ -89,10 +89,11 @@ func member(parent, name string) string {
 
 func element(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
 
-// validate reports everything that keeps a spec from running.
-func (s *Spec) validate() error {
+// validate reports everything that keeps a spec from running on host.
+func (s *Spec) validate(host Host) error {
 	var p problems
 	s.checkDocument(&p)
+	s.checkHost(&p, host)
 	s.checkLayers(&p)
 	s.checkRoot(&p)
 	s.Process.check(&p, "process")
@@ -111,6 +112,30 @@ func (s *Spec) checkDocument(p *problems) {
 		}
 	}
 	s.Windows.check(p)
+}
+
+// The first builds of Windows that know a field of the document.
+const (
+	buildPipes   = 16299 // MappedPipes: version 1709
+	buildDevices = 17763 // AssignedDevices: Server 2019
+)
+
+// checkHost reports what host cannot do, or could not be told. A host of unknown
+// build, 0, is taken to be new enough.
+func (s *Spec) checkHost(p *problems, host Host) {
+	if len(s.Windows.Pipes) > 0 {
+		checkBuild(p, "windows.pipes", host, buildPipes)
+	}
+	if len(s.Windows.Devices) > 0 {
+		checkBuild(p, "windows.devices", host, buildDevices)
+	}
+	natAdapters(p, s.Windows.Networking, host)
+}
+
+func checkBuild(p *problems, field string, host Host, needed uint16) {
+	if host.Build != 0 && host.Build < needed {
+		p.refuse(field, "needs Windows build %d, this host has %d", needed, host.Build)
+	}
 }
 
 // checkLayers reports missing layers, without which HCS has nothing to run.

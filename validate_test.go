@@ -75,7 +75,7 @@ func TestBadFieldsAreNamed(t *testing.T) {
 			if _, err := Configuration("web", spec, server2022); (err == nil) != tt.only {
 				t.Errorf("Configuration: %v", err)
 			}
-			err := spec.validate()
+			err := spec.validate(server2022.host)
 			if !errors.Is(err, errdefs.ErrInvalidArgument) {
 				t.Fatalf("got %v, want an invalid argument", err)
 			}
@@ -90,7 +90,7 @@ func TestValidationReportsAllAtOnce(t *testing.T) {
 	spec := Spec{Windows: Windows{
 		Resources: &Resources{Memory: &Memory{Limit: new(int64(-1))}, CPU: &CPU{Shares: new(uint64(10001)), Percent: new(int64(101))}},
 	}}
-	err := spec.validate()
+	err := spec.validate(server2022.host)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -130,7 +130,7 @@ func TestWhatThe2016ClientTookIsTaken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := processSpec()
 			tt.change(&spec)
-			if err := spec.validate(); err != nil {
+			if err := spec.validate(server2022.host); err != nil {
 				t.Error(err)
 			}
 			if _, err := Configuration("web", spec, server2022); err != nil {
@@ -158,7 +158,7 @@ func TestProcessErrorsSayWhereTheProcessStands(t *testing.T) {
 func TestValidationOfAGoodSpecAllocatesNothing(t *testing.T) {
 	spec := readSpec(t, "testdata/specs/2016-process.json")
 	if n := testing.AllocsPerRun(100, func() {
-		if err := spec.validate(); err != nil {
+		if err := spec.validate(server2022.host); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
