@@ -27,6 +27,13 @@ func runCmd(p *Process) uint32 {
 	return sh.level
 }
 
+// The limits of cmd: how long a line may become, and how deep commands may
+// nest (the real limit is that of the stack).
+const (
+	maxLine  = 8191
+	maxDepth = 32
+)
+
 // notRecognized is what cmd sets ERRORLEVEL to when it finds no such program.
 const notRecognized = 9009
 
@@ -147,7 +154,13 @@ func (l *lineReader) next() (string, error) {
 
 // run carries out one line.
 func (sh *shell) run(line string) {
-	steps := parseLine(sh.expand(line))
+	line = sh.expand(line)
+	if len(line) > maxLine {
+		printf(sh.p.Stderr, "The input line is too long.\n")
+		sh.fail(1)
+		return
+	}
+	steps := parseLine(line)
 	for i := 0; i < len(steps); {
 		end := i + 1
 		for end < len(steps) && steps[end].op == "|" {
@@ -324,6 +337,7 @@ func (sh *shell) pipeline(steps []step) {
 // child is a process of its own with the same streams, at first.
 func (p *Process) child(commandLine string) *Process {
 	child := *p
+	child.depth++
 	child.env = maps.Clone(p.environment())
 	child.CommandLine = commandLine
 	child.Args = splitCommandLine(commandLine)
@@ -385,7 +399,7 @@ func commandName(text string) (name, rest string) {
 // program runs a program of the Service.
 func (sh *shell) program(text string) {
 	child := sh.p.child(text)
-	if len(child.Args) == 0 {
+	if len(child.Args) == 0 || sh.tooDeep() {
 		return
 	}
 	name := child.Args[0]
@@ -406,7 +420,7 @@ func (sh *shell) fail(level uint32) { sh.level, sh.failed = level, true }
 func (sh *shell) builtin(name, rest string) bool {
 	switch strings.ToLower(name) {
 	case "call":
-		sh.run(rest)
+		sh.call(rest)
 	case "cd", "chdir":
 		sh.cd(rest)
 	case "echo":
@@ -421,6 +435,25 @@ func (sh *shell) builtin(name, rest string) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// call runs its line once more through the expansion.
+func (sh *shell) call(line string) {
+	if sh.tooDeep() {
+		return
+	}
+	sh.p.depth++
+	sh.run(line)
+	sh.p.depth--
+}
+
+func (sh *shell) tooDeep() bool {
+	if sh.p.depth < maxDepth {
+		return false
+	}
+	printf(sh.p.Stderr, "hcstest: commands nest too deep\n")
+	sh.fail(1)
 	return true
 }
 

@@ -35,6 +35,7 @@ type Process struct {
 
 	process *process
 	env     environment // nil: not asked for yet
+	depth   int         // of commands that cmd has started
 }
 
 func (p *process) view(args []string) *Process {

@@ -134,6 +134,8 @@ func TestCmd(t *testing.T) {
 		{name: "findstr finds nothing", command: `findstr z`, input: "abc\r\n", want: result{Code: 1}},
 		{name: "set", command: `cmd /c set a& set B=x& set b`, want: result{Output: "a=b=c\r\nB=x\r\n"}},
 		{name: "cd", command: `cmd /c cd sub&cd`, want: result{Output: "C:\\sub\r\n"}},
+		{name: "endless call", command: `cmd /c set R=call %R%&call %R%`, want: result{Errors: "hcstest: commands nest too deep\r\n", Code: 1}},
+		{name: "endless line", command: `cmd /c set R=call %R%%R%%R%&call %R%`, want: result{Errors: "The input line is too long.\r\n", Code: 1}},
 		{name: "ping", command: `ping -n 1 localhost`, want: result{Output: "\r\nPinging localhost [::1] with 32 bytes of data:\r\nReply from ::1: time<1ms\r\n\r\nPing statistics for ::1:\r\n    Packets: Sent = 1, Received = 1, Lost = 0 (0% loss),\r\n"}},
 		{name: "powershell", command: `powershell -NoLogo -Command "exit 7"`, want: result{Code: 7}},
 		{name: "script", command: `powershell -File C:\init.ps1`, want: result{Output: "hcstest: PowerShell is simulated and would run: C:\\init.ps1\r\n"}},
