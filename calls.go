@@ -168,15 +168,18 @@ func (h *handle[T]) release(t *tasks) {
 	}
 }
 
-// close asks for the end of the handle; the channel closed tells when it came.
-func (h *handle[T]) close(t *tasks) {
+// close asks for the end of the handle. It returns false if that must wait for
+// a call; the channel closed tells when it came.
+func (h *handle[T]) close(t *tasks) bool {
 	h.mu.Lock()
-	last := !h.closing && h.users == 0
+	idle := h.users == 0
+	first := !h.closing
 	h.closing = true
 	h.mu.Unlock()
-	if last {
+	if first && idle {
 		t.start(h.finish)
 	}
+	return idle
 }
 
 func (h *handle[T]) finish() {
@@ -184,11 +187,12 @@ func (h *handle[T]) finish() {
 	close(h.closed)
 }
 
-// closeHandle closes h and waits a while until it is. One that is stuck closes
-// when its last call comes back.
+// closeHandle closes h and waits a while until it is. One that a call holds
+// closes when that call comes back.
 func closeHandle[T interface{ Close() error }](c *client, h *handle[T]) {
-	h.close(&c.tasks)
-	await(h.closed, c.grace)
+	if h.close(&c.tasks) {
+		await(h.closed, c.grace)
+	}
 }
 
 // use is call on a handle: it keeps the handle open until f has returned.
