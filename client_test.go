@@ -3,13 +3,16 @@ package libcontainerd_test
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
 	"go.uber.org/goleak"
 )
 
@@ -57,6 +60,26 @@ func TestExecRunsBesideInit(t *testing.T) {
 		e.wantEvents(t, "start-container c1", "exit-process c1/p1 7", "exit-process c1/p2 3221225786", "exit c1 3221225786")
 		if got := strings.TrimSpace(e.output("p1")); got != "from exec" {
 			t.Errorf("output %q", got)
+		}
+	})
+}
+
+// An exit that is being reported is waited for by the exit of the container.
+func TestExecExitIsNotLostWhenTheContainerEndsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 7")))
+		slow(hcstest.OpCloseProcess, time.Second)(e.hcs) // between the exit and its report
+		must(t, e.AddProcess("c1", "p2", exec("cmd", "/c", "exit 8")))
+		synctest.Wait() // they have ended, and their handles are being closed
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		log := e.events()
+		slices.Sort(log[1:3])
+		want := []string{"start-container c1", "exit-process c1/p1 7", "exit-process c1/p2 8", "exit c1 1067"}
+		if diff := cmp.Diff(want, log); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -126,6 +126,8 @@ func (ctr *container) find(op, name string) (*process, error) {
 		return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
 	case p == nil:
 		return nil, newError(op, ctr.id, name, fmt.Errorf("no such process: %w", errdefs.ErrNotFound))
+	case p.claimed:
+		return nil, newError(op, ctr.id, name, errEnded)
 	case p.handle == nil:
 		return nil, newError(op, ctr.id, name, fmt.Errorf("process is being created: %w", errdefs.ErrFailedPrecondition))
 	}
@@ -135,11 +137,17 @@ func (ctr *container) find(op, name string) (*process, error) {
 // signalProcess kills an exec'd process; see Client.SignalProcess.
 func (ctr *container) signalProcess(name string, sig int) error {
 	p, err := ctr.find(opSignal, name)
-	if err != nil || sig == 0 {
+	switch {
+	case errors.Is(err, errEnded) && sig != 0:
+		return nil
+	case err != nil || sig == 0:
 		return err
 	}
 	return p.kill()
 }
+
+// errEnded is a process whose end the Backend has not heard of yet.
+var errEnded = fmt.Errorf("process has ended: %w", errdefs.ErrNotFound)
 
 // kill asks for the end of the process. HCS wants one kill of a process at a
 // time; a second one could do no more.
@@ -285,7 +293,7 @@ func (ctr *container) processes() []tracked {
 		list = append(list, tracked{ctr.init.pid, ctr.init.plan.program})
 	}
 	for _, p := range ctr.execsLocked() {
-		if p.pid != 0 {
+		if p.pid != 0 && !p.claimed {
 			list = append(list, tracked{p.pid, p.plan.config.CommandLine})
 		}
 	}

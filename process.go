@@ -19,7 +19,7 @@ type process struct {
 	plan      processPlan
 
 	exited chan struct{} // closed when it has ended; code, endedAt and err are set before
-	done   chan struct{} // of an exec'd process: closed when it has left the table and its exit is on its way
+	done   chan struct{} // of an exec'd process: closed when its exit is on its way to the Backend
 
 	code    uint32
 	endedAt time.Time
@@ -30,7 +30,7 @@ type process struct {
 	handle   *handle[ComputeProcess] // nil until HCS has made it, never changed then
 	streams  *streams                // nil until HCS has handed them over
 	attached bool                    // the Backend has the streams: an exit event is owed
-	reported bool                    // it has left the table
+	claimed  bool                    // somebody sees to its exit event; it counts as ended
 	killing  bool                    // a kill is under way
 }
 
@@ -213,7 +213,7 @@ func (p *process) becomeLive() error {
 	ctr := p.container
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	if p.reported || ctr.phase == gone {
+	if p.claimed || ctr.phase == gone {
 		return newError(opExec, ctr.id, p.name, ctr.notRunningLocked())
 	}
 	p.attached = true
@@ -223,7 +223,7 @@ func (p *process) becomeLive() error {
 // watch waits for the exit of an exec'd process and reports it.
 func (p *process) watch() {
 	p.wait()
-	if !p.leaveTable() {
+	if !p.claim() {
 		return
 	}
 	p.end()
@@ -243,10 +243,11 @@ func (p *process) wait() {
 }
 
 // report reports the exit. Only then is the process done, for whoever waits with
-// an event of the container's.
+// an event of the container's. The table knows it no more when the Backend hears
+// of it, so that its name may be used again at once.
 func (p *process) report() {
 	q := p.container.events
-	deliver := q.push(event{info: p.exit(StateExitProcess, time.Time{})})
+	deliver := q.push(event{info: p.exit(StateExitProcess, time.Time{}), before: p.forget})
 	close(p.done)
 	if deliver {
 		q.drain()
@@ -274,7 +275,7 @@ func (p *process) exit(state string, deadline time.Time) StateInfo {
 // abandon reports the exit of an exec'd process that HCS has not reported. One
 // that the Backend has not got is dropped without a word.
 func (p *process) abandon() {
-	if !p.leaveTable() {
+	if !p.claim() {
 		return
 	}
 	p.container.mu.Lock()
@@ -283,6 +284,7 @@ func (p *process) abandon() {
 	if attached {
 		p.report()
 	} else {
+		p.forget()
 		close(p.done)
 	}
 	p.drop()
@@ -290,23 +292,29 @@ func (p *process) abandon() {
 
 // leave takes a process whose start failed out of the table.
 func (p *process) leave() {
-	if p.leaveTable() {
+	if p.claim() {
+		p.forget()
 		close(p.done)
 	}
 }
 
-// leaveTable frees the friendly name. It returns false if somebody else has done
-// so, and has taken over the report.
-func (p *process) leaveTable() bool {
-	ctr := p.container
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	if p.reported {
+// claim makes the caller the one who sees to the exit event. It returns false if
+// somebody else does.
+func (p *process) claim() bool {
+	p.container.mu.Lock()
+	defer p.container.mu.Unlock()
+	if p.claimed {
 		return false
 	}
-	p.reported = true
-	delete(ctr.execs, p.name)
+	p.claimed = true
 	return true
+}
+
+// forget frees the friendly name.
+func (p *process) forget() {
+	p.container.mu.Lock()
+	defer p.container.mu.Unlock()
+	delete(p.container.execs, p.name)
 }
 
 // discard ends a process that nobody will hear of.

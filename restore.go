@@ -54,9 +54,7 @@ func (ctr *container) restore() (alive bool, err error) {
 // system is left as it was.
 func (ctr *container) takeUp(system ComputeSystem) error {
 	ctr.watch(system)
-	err := ctr.bringUp(StateRestore, ctr.reopen, ctr.leave)
-	ctr.reattach = nil // the spec is not needed any more
-	return err
+	return ctr.bringUp(StateRestore, ctr.reopen, ctr.leave)
 }
 
 // reopen opens the init process and takes its streams, if HCS still has them.
