@@ -2,11 +2,11 @@ package libcontainerd
 
 import "strings"
 
-// escapeArg returns arg as it must stand in a command line so that
+// EscapeArg returns arg as it must stand in a command line so that
 // CommandLineToArgvW gives it back: quoted if it is empty or holds a blank, each
 // quotation mark inside preceded by a backslash, and the backslashes before any
-// quotation mark doubled.
-func escapeArg(arg string) string {
+// quotation mark doubled. Process.Args wants its elements like that.
+func EscapeArg(arg string) string {
 	if arg == "" {
 		return `""`
 	}

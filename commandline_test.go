@@ -26,7 +26,7 @@ func TestEscapeArg(t *testing.T) {
 		{`é ü`, `"é ü"`},
 	}
 	for _, tt := range tests {
-		if got := escapeArg(tt.arg); got != tt.want {
+		if got := EscapeArg(tt.arg); got != tt.want {
 			t.Errorf("%q: got %s, want %s", tt.arg, got, tt.want)
 		}
 	}
@@ -99,7 +99,7 @@ func FuzzCommandLine(f *testing.F) {
 	f.Add("a\nb", "\xff ", `""`)
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		args := []string{a, b, c}
-		escaped := []string{escapeArg(a), escapeArg(b), escapeArg(c)}
+		escaped := []string{EscapeArg(a), EscapeArg(b), EscapeArg(c)}
 		line := commandLine(escaped)
 		if got := splitCommandLine(line); !slices.Equal(got, args) {
 			t.Errorf("%q became %s, which is %q", args, line, got)

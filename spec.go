@@ -292,7 +292,7 @@ func processFromOCI(p *problems, o *specs.Process) Process {
 		p.add("process.args[0]", "names no program")
 	}
 	for _, arg := range o.Args {
-		process.Args = append(process.Args, escapeArg(arg))
+		process.Args = append(process.Args, EscapeArg(arg))
 	}
 	return process
 }

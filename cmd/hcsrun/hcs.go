@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -22,10 +23,23 @@ func (c *hcsChoice) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("tp4", "build")
 }
 
+// hostOnly returns the HCS of the host, for commands that look at what others
+// have running there.
+func (a *app) hostOnly() (libcontainerd.ComputeService, error) {
+	service, err := a.hostHCS()
+	if err != nil && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("this command looks into the HCS of the host, and there is none on %s", runtime.GOOS)
+	}
+	return service, err
+}
+
+// simulated reports whether the user asked for a simulated HCS.
+func (c *hcsChoice) simulated() bool { return c.simulate || c.tp4 || c.build != 0 }
+
 // hcs returns the host's HCS, or a simulated one, and then says so.
 func (a *app) hcs(choice hcsChoice) (libcontainerd.ComputeService, error) {
 	reason := ""
-	if !choice.simulate && !choice.tp4 && choice.build == 0 {
+	if !choice.simulated() {
 		service, err := a.hostHCS()
 		if err == nil || runtime.GOOS == "windows" {
 			return service, err

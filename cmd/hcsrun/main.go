@@ -86,8 +86,24 @@ simulated HCS.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.configCommand(), a.runCommand(), a.explainCommand())
+	root.AddCommand(
+		a.configCommand(), a.runCommand(), a.explainCommand(),
+		a.psCommand(), a.statsCommand(), a.execCommand(), a.killCommand(), a.reconcileCommand(), a.doctorCommand(),
+	)
 	return root
+}
+
+// exit ends hcsrun with the exit code of a container or process, and tells one
+// that may not get through or that Windows chose.
+func (a *app) exit(code uint32) error {
+	name := libcontainerd.ExitName(code)
+	if code > 255 || name != "" {
+		a.notice("exit code 0x%X %s", code, name)
+	}
+	if code == 0 {
+		return nil
+	}
+	return exitError{code}
 }
 
 // exitError ends hcsrun with the exit code of a container or process.

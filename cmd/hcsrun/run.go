@@ -83,13 +83,7 @@ func (a *app) runContainer(id string, spec libcontainerd.Spec, service libcontai
 	if exit.Err != nil {
 		a.notice("%v", exit.Err)
 	}
-	if name := libcontainerd.ExitName(exit.ExitCode); exit.ExitCode > 255 || name != "" {
-		a.notice("exit code 0x%X %s", exit.ExitCode, name)
-	}
-	if exit.ExitCode != 0 {
-		return exitError{exit.ExitCode}
-	}
-	return nil
+	return a.exit(exit.ExitCode)
 }
 
 // await waits for the exit of a container that is being created, and stops it

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var choice hcsChoice
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what keeps containers from running on this host",
+		Long: `doctor looks at what containers need of the host and gives a verdict on each: ok,
+warning or failure, with a remedy. Its exit code is 1 when something fails.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			findings := diagnose(a.examine(choice))
+			if asJSON {
+				if err := a.printJSON(findings); err != nil {
+					return err
+				}
+			} else {
+				a.printFindings(findings)
+			}
+			if slices.ContainsFunc(findings, func(f finding) bool { return f.Verdict == failure }) {
+				return exitError{1}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	choice.addFlags(cmd)
+	return cmd
+}
+
+func (a *app) printFindings(findings []finding) {
+	for _, f := range findings {
+		fmt.Fprintf(a.stdout, "%-8s %-12s %s\n", f.Verdict, f.Name, f.Detail)
+		if f.Remedy != "" {
+			fmt.Fprintf(a.stdout, "%-8s %-12s remedy: %s\n", "", "", f.Remedy)
+		}
+	}
+}
+
+// verdict says how bad a finding is.
+type verdict string
+
+const (
+	ok      verdict = "ok"
+	warning verdict = "warning" // some containers will not run
+	failure verdict = "failure" // none will
+)
+
+// finding is what doctor has to say about one subject.
+type finding struct {
+	Name    string  `json:"name"`
+	Verdict verdict `json:"verdict"`
+	Detail  string  `json:"detail"`
+	Remedy  string  `json:"remedy,omitempty"`
+}
+
+// symptoms is everything that doctor looks at.
+type symptoms struct {
+	os         string
+	host       libcontainerd.Host
+	connectErr error // what kept HCS from being found
+	listErr    error // what it said to the simplest request
+	systems    int   // compute systems of all owners
+	machine    machine
+	overrides  []string // NAME=value of environment variables that change what hcsshim does
+}
+
+// machine is what only Windows knows of itself; see machine_windows.go.
+type machine struct {
+	services map[string]string // state of the services that matter
+	admin    bool
+}
+
+// services that containers need: HCS, its network, and Hyper-V.
+const (
+	serviceHCS    = "vmcompute"
+	serviceHNS    = "hns"
+	serviceHyperV = "vmms"
+
+	running = "running"
+	missing = "missing"
+)
+
+// examine looks, and leaves the judgement to diagnose.
+func (a *app) examine(choice hcsChoice) symptoms {
+	s := symptoms{os: runtime.GOOS, machine: examineMachine()}
+	for _, entry := range os.Environ() {
+		if strings.HasPrefix(strings.ToUpper(entry), "HCSSHIM_") {
+			s.overrides = append(s.overrides, entry)
+		}
+	}
+	service, err := a.hostHCS()
+	if choice.simulated() {
+		service, err = a.hcs(choice)
+		s.os = "windows"
+		s.machine = machine{services: map[string]string{serviceHCS: running, serviceHNS: running, serviceHyperV: running}, admin: true}
+	}
+	if err != nil {
+		s.connectErr = err
+		return s
+	}
+	s.host = service.Host()
+	systems, err := service.ComputeSystems("")
+	s.systems, s.listErr = len(systems), err
+	return s
+}
+
+// diagnose gives a verdict on each subject.
+func diagnose(s symptoms) []finding {
+	if s.os != "windows" {
+		return []finding{{
+			Name: "windows", Verdict: failure, Detail: "this is " + s.os,
+			Remedy: "run on Windows Server 2016 or later, or simulate: hcsrun run, hcsrun doctor --simulate",
+		}}
+	}
+	findings := []finding{diagnoseHCS(s)}
+	if s.connectErr == nil {
+		findings = append(findings, diagnoseBuild(s.host))
+	}
+	findings = append(findings,
+		diagnoseService(s.machine, serviceHCS, failure),
+		diagnoseService(s.machine, serviceHNS, warning),
+		diagnoseRights(s.machine),
+		diagnoseHyperV(s.machine))
+	for _, entry := range s.overrides {
+		name, value, _ := strings.Cut(entry, "=")
+		findings = append(findings, finding{
+			Name: "environment", Verdict: warning, Detail: fmt.Sprintf("%s is set to %q and changes what HCS gets or how long it may take", name, value),
+			Remedy: "remove " + name + " from the environment of the engine unless it is meant to be there",
+		})
+	}
+	return findings
+}
+
+func diagnoseHCS(s symptoms) finding {
+	f := finding{Name: "hcs", Verdict: ok, Detail: fmt.Sprintf("answers; it has %d compute systems", s.systems)}
+	err := errors.Join(s.connectErr, s.listErr)
+	if err == nil {
+		return f
+	}
+	f.Verdict, f.Detail = failure, err.Error()
+	if e, ok := errors.AsType[*libcontainerd.Error](err); ok {
+		f.Remedy = e.Hint()
+	}
+	return f
+}
+
+// builds names the releases of Windows that this project knows best.
+var builds = map[uint16]string{
+	10586: "Windows Server 2016 Technical Preview 4",
+	14393: "Windows Server 2016",
+	17763: "Windows Server 2019",
+	20348: "Windows Server 2022",
+	26100: "Windows Server 2025",
+}
+
+func diagnoseBuild(host libcontainerd.Host) finding {
+	f := finding{Name: "windows", Verdict: ok, Detail: fmt.Sprintf("build %d, %d processors", host.Build, host.Processors)}
+	if name := builds[host.Build]; name != "" {
+		f.Detail = name + ", " + f.Detail
+	}
+	switch {
+	case host.Build < 14393:
+		f.Verdict, f.Remedy = failure, "Windows Server 2016 (build 14393) or later is needed"
+	case host.Build < 17763:
+		f.Verdict, f.Remedy = warning, "named pipes need build 16299, devices build 17763"
+	}
+	return f
+}
+
+// diagnoseService judges a service that Windows starts when somebody needs it: a
+// stopped one is suspicious, a missing one bad.
+func diagnoseService(m machine, name string, bad verdict) finding {
+	f := finding{Name: "service", Verdict: ok, Detail: name + " is " + m.services[name]}
+	switch m.services[name] {
+	case running:
+	case missing:
+		f.Verdict, f.Remedy = bad, "Enable-WindowsOptionalFeature -Online -FeatureName Containers, then restart"
+	default:
+		f.Verdict, f.Remedy = warning, "Start-Service "+name
+	}
+	return f
+}
+
+func diagnoseRights(m machine) finding {
+	if m.admin {
+		return finding{Name: "rights", Verdict: ok, Detail: "administrator or Hyper-V administrator"}
+	}
+	return finding{
+		Name: "rights", Verdict: failure, Detail: "neither administrator nor Hyper-V administrator",
+		Remedy: "start as administrator, or add the account to Hyper-V Administrators (https://aka.ms/hcsadmin)",
+	}
+}
+
+func diagnoseHyperV(m machine) finding {
+	if state := m.services[serviceHyperV]; state != running {
+		return finding{
+			Name: "hyper-v", Verdict: warning, Detail: "service " + serviceHyperV + " is " + state + ": perhaps there is process isolation only",
+			Remedy: "Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V -All, then restart; in a VM, nested virtualization",
+		}
+	}
+	return finding{Name: "hyper-v", Verdict: ok, Detail: "process and Hyper-V isolation"}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) killCommand() *cobra.Command {
+	var pid uint32
+	var shutdown bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "kill ID",
+		Short: "End a container, or one process of it",
+		Long: `kill terminates a compute system and returns when it has stopped. With --shutdown
+it asks for an orderly stop instead, with --pid it ends one process only.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			service, err := a.hostOnly()
+			if err != nil {
+				return err
+			}
+			return within(timeout, "end", args[0], func() error {
+				return withSystem(service, args[0], func(system libcontainerd.ComputeSystem) error {
+					switch {
+					case pid != 0:
+						return killProcess(system, pid)
+					case shutdown:
+						return endSystem(system, system.Shutdown)
+					}
+					return endSystem(system, system.Terminate)
+				})
+			})
+		},
+	}
+	cmd.Flags().Uint32Var(&pid, "pid", 0, "end this process only")
+	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "stop the container in order")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the end")
+	cmd.MarkFlagsMutuallyExclusive("pid", "shutdown")
+	return cmd
+}
+
+func killProcess(system libcontainerd.ComputeSystem, pid uint32) error {
+	process, err := system.OpenProcess(pid)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	if err := process.Kill(); err != nil {
+		return err
+	}
+	_, err = process.Wait()
+	return err
+}
+
+// endSystem asks for a stop and waits for it. How the system then ended is not
+// asked: it has.
+func endSystem(system libcontainerd.ComputeSystem, ask func() error) error {
+	if err := ask(); err != nil {
+		return err
+	}
+	_ = system.Wait()
+	return nil
+}
+
+// within bounds a piece of work that HCS may never answer. Work that takes
+// longer goes on until hcsrun ends.
+func within(limit time.Duration, op, id string, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return &libcontainerd.Error{
+			Op: op, ContainerID: id,
+			Err: fmt.Errorf("no end within %v: %w", limit, context.DeadlineExceeded),
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) statsCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "stats ID",
+		Short: "Print the resource use of a running container",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			service, err := a.hostOnly()
+			if err != nil {
+				return err
+			}
+			return withSystem(service, args[0], func(system libcontainerd.ComputeSystem) error {
+				stats, err := system.Statistics()
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return a.printJSON(stats)
+				}
+				return a.printStats(stats)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: durations in nanoseconds, sizes in bytes")
+	return cmd
+}
+
+func (a *app) printStats(s libcontainerd.Statistics) error {
+	t := a.table("uptime", s.Uptime)
+	t.row("processor", s.Processor.TotalRuntime, "user", s.Processor.RuntimeUser, "kernel", s.Processor.RuntimeKernel)
+	t.row("memory", size(s.Memory.UsageCommitBytes), "peak", size(s.Memory.UsageCommitPeakBytes),
+		"private", size(s.Memory.UsagePrivateWorkingSetBytes))
+	t.row("storage", size(s.Storage.ReadSizeBytes), "read in", s.Storage.ReadCountNormalized,
+		size(s.Storage.WriteSizeBytes), "written in", s.Storage.WriteCountNormalized)
+	for _, n := range s.Network {
+		t.row("endpoint", n.EndpointId)
+		t.row("", size(n.BytesReceived), "received in", n.PacketsReceived, "dropped", n.DroppedPacketsIncoming)
+		t.row("", size(n.BytesSent), "sent in", n.PacketsSent, "dropped", n.DroppedPacketsOutgoing)
+	}
+	return t.Flush()
+}
