@@ -1,10 +1,8 @@
 package libcontainerd
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,81 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/go-connections/nat"
 	"github.com/google/go-cmp/cmp"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-var update = flag.Bool("update", false, "write the golden documents anew")
-
-// TestGoldenDocuments translates every spec under testdata and compares the
-// documents with those under testdata/golden.
-func TestGoldenDocuments(t *testing.T) {
-	files, err := filepath.Glob("testdata/*/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		if filepath.Base(filepath.Dir(file)) == "golden" {
-			continue
-		}
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			spec := readSpec(t, file)
-			service := server2022
-			if strings.Contains(file, "tp4") {
-				service.host = Host{Build: 10586, Processors: 8, TP4: true}
-			}
-			document, err := Configuration("web", spec, service)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got bytes.Buffer
-			if err := json.Indent(&got, []byte(document), "", "  "); err != nil {
-				t.Fatal(err)
-			}
-			got.WriteByte('\n')
-			golden := filepath.Join("testdata", "golden", filepath.Base(file))
-			if *update {
-				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("document (-want +got):\n%s", diff)
-			}
-			if err := spec.validate(server2022.host); err != nil {
-				t.Errorf("a client would refuse it: %v", err)
-			}
-		})
-	}
-}
-
-// readSpec reads a spec in either form.
-func readSpec(t *testing.T, file string) Spec {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.HasPrefix(filepath.Base(file), "2016-") {
-		var spec Spec
-		if err := json.Unmarshal(data, &spec); err != nil {
-			t.Fatal(err)
-		}
-		return spec
-	}
-	var document specs.Spec
-	if err := json.Unmarshal(data, &document); err != nil {
-		t.Fatal(err)
-	}
-	spec, err := SpecFromOCI(&document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
-}
 
 // processSpec returns a spec that every host can run, with process isolation.
 func processSpec() Spec {
@@ -224,31 +148,6 @@ func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestTranslationLeavesTheSpecAlone(t *testing.T) {
-	file := "testdata/translate/2016-everything.json"
-	spec := readSpec(t, file)
-	if _, err := Configuration("web", spec, server2022); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(readSpec(t, file), spec); diff != "" {
-		t.Errorf("spec (-before +after):\n%s", diff)
-	}
-}
-
-func TestDocumentIsStable(t *testing.T) {
-	spec := readSpec(t, "testdata/translate/2016-tp4-ports.json")
-	service := fakeHost{host: Host{TP4: true}}
-	first, err := Configuration("web", spec, service)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 50 {
-		if again, _ := Configuration("web", spec, service); again != first {
-			t.Fatalf("first:\n%s\nlater:\n%s", first, again)
-		}
 	}
 }
 

@@ -156,7 +156,10 @@ func TestProcessErrorsSayWhereTheProcessStands(t *testing.T) {
 
 // A spec that is as it should be costs no memory to check.
 func TestValidationOfAGoodSpecAllocatesNothing(t *testing.T) {
-	spec := readSpec(t, "testdata/specs/2016-process.json")
+	spec := processSpec()
+	spec.Mounts = []Mount{{Destination: `C:\a`, Source: `D:\a`}}
+	spec.Process.Env = []string{"A=b"}
+	spec.Windows.Networking.EndpointList = []string{"f742124c-1ea8-49c4-9a56-23b9de216ca1"}
 	if n := testing.AllocsPerRun(100, func() {
 		if err := spec.validate(server2022.host); err != nil {
 			t.Fatal(err)
