@@ -6,6 +6,7 @@ import (
 	"testing"
 )
 
+// Lesson 17.
 func TestEscapeArg(t *testing.T) {
 	tests := []struct{ arg, want string }{
 		{``, `""`},

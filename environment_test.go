@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// Lessons 16, D47, P11.
 func TestEnvironment(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -108,6 +108,7 @@ func readSpec(t *testing.T, file string) libcontainerd.Spec {
 	return spec
 }
 
+// Lesson 9.
 func TestTranslationLeavesTheSpecAlone(t *testing.T) {
 	const file = "testdata/translate/2016-everything.json"
 	spec := readSpec(t, file)
@@ -119,6 +120,7 @@ func TestTranslationLeavesTheSpecAlone(t *testing.T) {
 	}
 }
 
+// Lesson D11.
 func TestDocumentIsStable(t *testing.T) {
 	spec := readSpec(t, "testdata/translate/2016-tp4-ports.json")
 	service := hcstest.New(t, hcstest.WithTP4())

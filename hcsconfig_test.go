@@ -36,6 +36,7 @@ func hypervSpec() Spec {
 	return spec
 }
 
+// Lessons 7, 8, 9, D11.
 func TestDocumentFieldsFollowTheSpec(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -79,6 +80,7 @@ func TestDocumentFieldsFollowTheSpec(t *testing.T) {
 	}
 }
 
+// Lessons 1, 2, 3, D10.
 func TestHyperVContainerHasNoVolumeButItsOwnVM(t *testing.T) {
 	spec := hypervSpec()
 	spec.Root.Path = `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}` // as a 2016 engine may send it
@@ -110,6 +112,7 @@ func TestDocumentCarriesTheClientsSettings(t *testing.T) {
 	}
 }
 
+// Lesson 9.
 func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 	limits := func(s *Spec) {
 		s.Windows.Resources.CPU = &CPU{Count: new(uint64(2)), Shares: new(uint64(5)), Percent: new(int64(50))}
@@ -151,6 +154,7 @@ func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 	}
 }
 
+// Lesson D11.
 func TestBadPortBindingsAreNamed(t *testing.T) {
 	bind := func(hostPorts ...string) []nat.PortBinding {
 		var bindings []nat.PortBinding
@@ -201,6 +205,7 @@ func TestBadPortBindingsAreNamed(t *testing.T) {
 	}
 }
 
+// Lessons 12, 13, 60.
 func TestOldBuildsRefuseWhatTheyDoNotKnow(t *testing.T) {
 	spec := processSpec()
 	spec.Windows.Pipes = []Pipe{{`\\.\pipe\a`, "a"}}
@@ -258,6 +263,7 @@ func TestFailuresOfTheServiceAreNotBadInput(t *testing.T) {
 	}
 }
 
+// Lesson 4.
 func TestUtilityVMIsThatOfTheTopmostLayerThatHasOne(t *testing.T) {
 	broken := errors.New("broken")
 	exists := func(folder string) (bool, error) {

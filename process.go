@@ -76,7 +76,7 @@ func (ctr *container) addProcess(name string, spec Process) error {
 	if name == "" {
 		return newError(opExec, ctr.id, name, fmt.Errorf("friendly name is empty: %w", errdefs.ErrInvalidArgument))
 	}
-	if err := spec.validate("process"); err != nil {
+	if err := spec.validate(); err != nil {
 		return newError(opExec, ctr.id, name, err)
 	}
 	plan := planProcess(&spec)

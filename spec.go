@@ -207,7 +207,7 @@ func SpecFromOCI(s *specs.Spec) (Spec, error) {
 		p.add("process", "is missing: there is nothing to run")
 	} else {
 		spec.Process = processFromOCI(&p, s.Process)
-		spec.Process.check(&p, "process")
+		spec.Process.check(&p)
 	}
 	spec.checkDocument(&p)
 	spec.checkRoot(&p)

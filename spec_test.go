@@ -29,6 +29,7 @@ func ociProcessSpec() *specs.Spec {
 	}
 }
 
+// Lessons 11, 12, 13, 14, 18.
 func TestSpecFromOCICarriesEveryField(t *testing.T) {
 	document := &specs.Spec{
 		Version:  specs.Version,
@@ -125,6 +126,7 @@ func TestSpecFromOCIOfHyperV(t *testing.T) {
 	}
 }
 
+// Lesson 17.
 func TestCommandLineOfOCIIsTakenVerbatim(t *testing.T) {
 	document := ociProcessSpec()
 	document.Process.CommandLine = `cmd /c "echo "a" | findstr a"`
@@ -147,6 +149,7 @@ func TestConsoleSizeNeedsATerminal(t *testing.T) {
 	}
 }
 
+// Lesson 14.
 func TestCredentialSpecIsAnObjectOrItsText(t *testing.T) {
 	const object = `{"CmsPlugins":["ActiveDirectory"]}`
 	tests := []struct {
@@ -187,6 +190,7 @@ func TestCredentialSpecIsAnObjectOrItsText(t *testing.T) {
 	}
 }
 
+// Lessons 5, 6, 13, 23, P6.
 func TestBadOCIFieldsAreNamed(t *testing.T) {
 	const (
 		bad    = false // an invalid argument
@@ -321,6 +325,7 @@ func TestSpecFromOCIReportsAllAtOnce(t *testing.T) {
 	}
 }
 
+// Lessons 6, P6.
 func TestSpecFromOCIToleratesNilPointers(t *testing.T) {
 	for _, s := range []*specs.Spec{
 		nil,

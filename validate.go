@@ -96,7 +96,7 @@ func (s *Spec) validate(host Host) error {
 	s.checkHost(&p, host)
 	s.checkLayers(&p)
 	s.checkRoot(&p)
-	s.Process.check(&p, "process")
+	s.Process.check(&p)
 	return p.join()
 }
 
@@ -202,7 +202,7 @@ func (w *Windows) check(p *problems) {
 		p.text("windows.hv_runtime", "image_path", w.HvRuntime.ImagePath)
 	}
 	if w.Resources != nil {
-		w.Resources.check(p, "windows.resources")
+		w.Resources.check(p)
 	}
 	if w.Networking != nil {
 		w.Networking.check(p, hyperV)
@@ -278,34 +278,34 @@ const (
 	maxPart   = 10_000
 )
 
-// check reports limits outside of their ranges; field is where the resources
-// stand.
-func (r *Resources) check(p *problems, field string) {
+// check reports limits outside of their ranges.
+func (r *Resources) check(p *problems) {
+	const memory, cpu = "windows.resources.memory", "windows.resources.cpu"
 	if r.Memory != nil {
 		switch limit := value(r.Memory.Limit); {
 		case limit < 0:
-			p.add(field+".memory.limit", "%d is negative", limit)
+			p.add(memory+".limit", "%d is negative", limit)
 		case 0 < limit && limit < mebibyte:
-			p.add(field+".memory.limit", "%d bytes are less than 1 MiB, the unit of HCS", limit)
+			p.add(memory+".limit", "%d bytes are less than 1 MiB, the unit of HCS", limit)
 		}
 	}
 	if r.CPU == nil {
 		return
 	}
 	if n := value(r.CPU.Count); n > math.MaxUint32 {
-		p.add(field+".cpu.count", "%d is above %d", n, uint32(math.MaxUint32))
+		p.add(cpu+".count", "%d is above %d", n, uint32(math.MaxUint32))
 	}
 	if n := value(r.CPU.Shares); n > maxWeight {
-		p.add(field+".cpu.shares", "%d is above %d", n, maxWeight)
+		p.add(cpu+".shares", "%d is above %d", n, maxWeight)
 	}
 	if n := value(r.CPU.Percent); n < 0 || n > 100 {
-		p.add(field+".cpu.percent", "%d is not within 0…100", n)
+		p.add(cpu+".percent", "%d is not within 0…100", n)
 	}
 	if n := value(r.CPU.Maximum); n > maxPart {
-		p.add(field+".cpu.maximum", "%d is above %d", n, maxPart)
+		p.add(cpu+".maximum", "%d is above %d", n, maxPart)
 	}
 	if value(r.CPU.Percent) != 0 && value(r.CPU.Maximum) != 0 {
-		p.add(field+".cpu.maximum", "excludes cpu.percent: both set the same limit")
+		p.add(cpu+".maximum", "excludes cpu.percent: both set the same limit")
 	}
 }
 
@@ -319,25 +319,24 @@ func value[T any](v *T) T {
 	return *v
 }
 
-// validate reports everything that keeps a process from being started; field is
-// where the process stands.
-func (pr *Process) validate(field string) error {
+// validate reports everything that keeps a process from being started.
+func (pr *Process) validate() error {
 	var p problems
-	pr.check(&p, field)
+	pr.check(&p)
 	return p.join()
 }
 
-func (pr *Process) check(p *problems, field string) {
+func (pr *Process) check(p *problems) {
 	if !slices.ContainsFunc(pr.Args, func(arg string) bool { return strings.Trim(arg, blanks) != "" }) {
-		p.add(field+".args", "make an empty command line")
+		p.add("process.args", "make an empty command line")
 	}
-	p.texts(field, "args", pr.Args)
-	p.texts(field, "env", pr.Env)
-	p.text(field, "cwd", pr.Cwd)
-	p.text(field, "user.user", pr.User.User)
+	p.texts("process", "args", pr.Args)
+	p.texts("process", "env", pr.Env)
+	p.text("process", "cwd", pr.Cwd)
+	p.text("process.user", "user", pr.User.User)
 	if pr.Terminal {
-		checkConsole(p, field+".consoleSize.height", pr.InitialConsoleSize[0])
-		checkConsole(p, field+".consoleSize.width", pr.InitialConsoleSize[1])
+		checkConsole(p, "process.consoleSize.height", pr.InitialConsoleSize[0])
+		checkConsole(p, "process.consoleSize.width", pr.InitialConsoleSize[1])
 	}
 }
 

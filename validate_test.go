@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
+// Lessons 5, 6, 13, 14, 23, D7, D8, D9, D11, D32, P12.
 func TestBadFieldsAreNamed(t *testing.T) {
 	// Most faults keep a spec from being translated. What is only missing is
 	// found by Create alone, which the last column tells.
@@ -142,14 +143,14 @@ func TestWhatThe2016ClientTookIsTaken(t *testing.T) {
 
 func TestProcessErrorsSayWhereTheProcessStands(t *testing.T) {
 	process := Process{Terminal: true, InitialConsoleSize: [2]int{70000, 0}}
-	err := process.validate("process")
+	err := process.validate()
 	for _, want := range []string{"process.args: ", "process.consoleSize.height: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)
 		}
 	}
 	process = Process{Args: []string{"cmd"}}
-	if err := process.validate("process"); err != nil {
+	if err := process.validate(); err != nil {
 		t.Error(err)
 	}
 }
