@@ -220,23 +220,22 @@ func SpecFromOCI(s *specs.Spec) (Spec, error) {
 // ociNames returns how a field of a Spec is called in the OCI document that the
 // Spec is made from.
 func ociNames(s *specs.Spec) func(field string) string {
-	return func(field string) string {
-		names := []string{
-			"windows.layer_folder", element("windows.layerFolders", len(value(s.Windows).LayerFolders)-1),
-			"windows.layer_paths", "windows.layerFolders",
-			"windows.hv_runtime.image_path", "windows.hyperv.utilityVMPath",
-			"windows.networking.endpoints", "windows.network.endpointList",
-			"windows.networking.dns_search_list", "windows.network.DNSSearchList",
-			"windows.networking.network_shared_container_name", "windows.network.networkSharedContainerName",
-			"windows.credential_spec", "windows.credentialSpec",
-			".id_type", ".idType",
-			"process.user.user", "process.user.username",
-		}
-		if value(s.Process).CommandLine != "" {
-			names = append(names, "process.args[0]", "process.commandLine", "process.args", "process.commandLine")
-		}
-		return strings.NewReplacer(names...).Replace(field)
+	scratch := len(value(s.Windows).LayerFolders) - 1
+	names := []string{
+		"windows.layer_folder", element("windows.layerFolders", scratch),
+		"windows.layer_paths", "windows.layerFolders",
+		"windows.hv_runtime.image_path", "windows.hyperv.utilityVMPath",
+		"windows.networking.endpoints", "windows.network.endpointList",
+		"windows.networking.dns_search_list", "windows.network.DNSSearchList",
+		"windows.networking.network_shared_container_name", "windows.network.networkSharedContainerName",
+		"windows.credential_spec", "windows.credentialSpec",
+		".id_type", ".idType",
+		"process.user.user", "process.user.username",
 	}
+	if value(s.Process).CommandLine != "" {
+		names = append(names, "process.args[0]", "process.commandLine", "process.args", "process.commandLine")
+	}
+	return strings.NewReplacer(names...).Replace
 }
 
 // refuseForeign refuses what is for other systems than Windows, or for whoever
