@@ -19,7 +19,7 @@ func (a *app) configCommand() *cobra.Command {
 2016 spec ("-" is standard input), and creates nothing. Layer ids are those of
 Windows only on Windows.`,
 		Example: "  hcsrun config --indent testdata/specs/oci-servercore-hyperv.json",
-		Args:    cobra.ExactArgs(1),
+		Args:    wants("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			spec, err := a.readSpec(args[0])
 			if err != nil {

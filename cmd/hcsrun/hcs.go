@@ -23,6 +23,15 @@ func (c *hcsChoice) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("tp4", "build")
 }
 
+// explainSimulator completes the error of a run: the simulator has few programs,
+// which is no fault of the spec.
+func explainSimulator(err error, service libcontainerd.ComputeService) error {
+	if _, ok := service.(*hcstest.Service); ok && isNoSuchProgram(err) {
+		return fmt.Errorf("%w; the simulated HCS knows only cmd, powershell, ping and a few more", err)
+	}
+	return err
+}
+
 // hostOnly returns the HCS of the host, for commands that look at what others
 // have running there.
 func (a *app) hostOnly() (libcontainerd.ComputeService, error) {

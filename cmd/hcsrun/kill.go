@@ -18,7 +18,7 @@ func (a *app) killCommand() *cobra.Command {
 		Short: "End a container, or one process of it",
 		Long: `kill terminates a compute system and returns when it has stopped. With --shutdown
 it asks for an orderly stop instead, with --pid it ends one process only.`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("ID"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {

@@ -12,8 +12,8 @@ import (
 
 // notice tells the user something, on one line of standard error.
 func (a *app) notice(format string, args ...any) {
-	text := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")
-	fmt.Fprintln(a.stderr, "hcsrun: "+text)
+	text := strings.TrimSpace(fmt.Sprintf(format, args...))
+	fmt.Fprintln(a.stderr, "hcsrun: "+strings.ReplaceAll(text, "\n", "; "))
 }
 
 // logger is for what the library has to say: with debug every step, without it

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -91,6 +92,16 @@ simulated HCS.`,
 		a.psCommand(), a.statsCommand(), a.execCommand(), a.killCommand(), a.reconcileCommand(), a.doctorCommand(),
 	)
 	return root
+}
+
+// wants checks the number of arguments and says what they are.
+func wants(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if n := len(strings.Fields(what)); len(args) != n {
+			return fmt.Errorf("%s wants %s, got %d arguments: see hcsrun %[1]s --help", cmd.Name(), what, len(args))
+		}
+		return nil
+	}
 }
 
 // exit ends hcsrun with the exit code of a container or process, and tells one

@@ -129,7 +129,7 @@ func TestRunConnectsStreamsAndExitCode(t *testing.T) {
 		"output":               {commandLine: "cmd /c echo out", stdout: "out\r\n"},
 		"errors":               {commandLine: "cmd /c echo err 1>&2", stderr: "err \r\n"},
 		"input to its end":     {commandLine: "more", stdin: strings.Repeat("line\n", 100_000), stdout: strings.Repeat("line\n", 100_000)},
-		"no such program":      {commandLine: `C:\none.exe`, code: exitNoSuchFile, notice: "ERROR_FILE_NOT_FOUND"},
+		"no such program":      {commandLine: `C:\none.exe`, code: exitNoSuchFile, notice: "the simulated HCS knows only"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -239,10 +239,10 @@ func TestBadInputIsOneLine(t *testing.T) {
 		"no JSON":           {[]string{"config", "--simulate", write("bad.json", "{\n\n]")}, "line 3"},
 		"nothing":           {[]string{"config", "--simulate", write("empty.json", "")}, "line 1"},
 		"null":              {[]string{"config", "--simulate", write("null.json", "null")}, "process"},
-		"two problems":      {[]string{"run", "--simulate", write("two.json", `{"ociVersion":"1.3.0","windows":{"layerFolders":[]}}`)}, "windows.layerFolders"},
+		"two problems":      {[]string{"run", "--simulate", write("two.json", `{"ociVersion":"1.3.0","windows":{"layerFolders":[]}}`)}, "; "},
 		"unknown command":   {[]string{"runn"}, "unknown command"},
 		"unknown flag":      {[]string{"run", "--nonsense", "x"}, "--nonsense"},
-		"no file":           {[]string{"run"}, "arg"},
+		"no file":           {[]string{"run"}, "FILE"},
 		"no code":           {[]string{"explain", "0xZZ"}, "0xZZ"},
 		"code out of range": {[]string{"explain", "0x1ffffffff"}, "0x1ffffffff"},
 	} {

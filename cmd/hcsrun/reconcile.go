@@ -12,7 +12,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 		Long: `reconcile ends every compute system of OWNER, waits until they are gone and lists
 them. It is for what an engine left behind when it died: an engine that runs
 loses its containers.`,
-		Args: cobra.ExactArgs(1),
+		Args: wants("OWNER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {

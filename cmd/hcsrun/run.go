@@ -30,7 +30,7 @@ Exit codes above 255 become 255 on systems that have no larger ones; standard
 error tells the code itself. 125 is a failure of hcsrun, 127 a program that the
 container does not have.`,
 		Example: "  hcsrun run testdata/specs/oci-nanoserver-process.json",
-		Args:    cobra.ExactArgs(1),
+		Args:    wants("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			spec, err := a.readSpec(args[0])
 			if err != nil {
@@ -73,7 +73,7 @@ func (a *app) runContainer(id string, spec libcontainerd.Spec, service libcontai
 	go func() { created <- client.Create(id, spec) }()
 	exit, err := a.await(client, id, created, backend.exited)
 	if err != nil {
-		return err
+		return explainSimulator(err, service)
 	}
 	// The client is not closed: hcsrun ends now, and will not wait for a call
 	// that hangs.

@@ -10,7 +10,7 @@ func (a *app) statsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats ID",
 		Short: "Print the resource use of a running container",
-		Args:  cobra.ExactArgs(1),
+		Args:  wants("ID"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {
