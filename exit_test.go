@@ -145,6 +145,24 @@ func TestEveryProcessExitsWhenTheSystemEndsFirst(t *testing.T) {
 	}
 }
 
+// A wait that fails does not prove a stop: the system must not be left behind.
+func TestSystemWhoseWaitFailsIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		hcs.Inject(hcstest.Rule{Op: hcstest.OpWait, Times: 1, Fault: hcstest.Fault{Delay: time.Second, Err: libcontainerd.CodeAccessDenied}})
+		e := newEngine(t, hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.awaitExit("c1")
+		infos := e.infos["c1"]
+		if exit := infos[len(infos)-1]; exit.ExitCode == 0 || !errors.Is(exit.Err, libcontainerd.CodeAccessDenied) {
+			t.Errorf("exit code %d, %v", exit.ExitCode, exit.Err)
+		}
+		for _, s := range list(t, hcs) {
+			t.Errorf("left: %v", s)
+		}
+	})
+}
+
 // Lesson 52, D18: an exit code that cannot be had is no success.
 func TestUnknownExitCodeIsNoSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

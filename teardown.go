@@ -44,16 +44,25 @@ func (ctr *container) endFailedStart() {
 	}
 }
 
-// verifyStop asks HCS again when the stop was but its service going away: the
-// container may have outlived it.
+// verifyStop asks HCS again when the wait did not end with a stop but for
+// another reason, such as the service going away: the container may have outlived
+// it.
 func (ctr *container) verifyStop() error {
 	ctr.mu.Lock()
-	lost := isServiceLost(ctr.stopErr)
+	stopped := isStop(ctr.stopErr)
 	ctr.mu.Unlock()
-	if !lost {
+	if stopped {
 		return nil
 	}
 	return ctr.terminateWithin(ctr.client.grace)
+}
+
+// isStop tells whether a wait that ended with err saw the system stop, of itself
+// or because it was asked to.
+func isStop(err error) bool {
+	return err == nil || slices.ContainsFunc([]error{
+		CodeTerminatedInStart, CodeUnexpectedExit, CodeTerminated, CodeGuestCriticalError,
+	}, func(code error) bool { return errors.Is(err, code) })
 }
 
 // shutdown asks the system to stop in order, unless a termination was asked for,
