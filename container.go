@@ -308,8 +308,11 @@ func (ctr *container) watchSystem() {
 	ctr.stopErr = err
 	ctr.mu.Unlock()
 	close(ctr.stopped)
-	<-ctr.settled
-	ctr.finishOnce()
+	select {
+	case <-ctr.settled:
+		ctr.finishOnce()
+	case <-ctr.client.closing: // perhaps from a callback that the bring-up waits for
+	}
 }
 
 // watchInit waits until the init process has ended.
