@@ -14,9 +14,23 @@
 // ServiceMonitor. Any other program is answered as Windows answers: file not
 // found.
 //
-// Inject, Fail, Hang and OnCall make calls fail, hang, or come late; Crash,
-// ExitProcess, LoseService and Abandon do what happens to real services. Calls
-// tells what was called.
+// What goes wrong with a real service can be made to happen:
+//
+//   - a call fails: Fail, or Inject with Err
+//   - a call hangs, or takes long: Hang, or Inject with Delay
+//   - a call is carried out, but its answer is an error or late: Inject with Done
+//   - a notification is lost, or late: Inject at OpWait or OpWaitProcess, with Hang,
+//     or with Done and Delay
+//   - a stop or a kill is accepted and does not come, or late: Inject at OpStop or
+//     OpExit, with Hang or Delay
+//   - a utility VM crashes: Crash
+//   - a process ends: ExitProcess
+//   - the HCS service goes away, and comes back: LoseService, RestoreService
+//   - the engine dies: Abandon
+//   - a stopped system is left from a previous life: KeepStopped
+//   - anything else: OnCall
+//
+// Calls tells what was called, in order. Heal ends all faults.
 //
 // When a test ends, whatever is left over fails it, and so does every violation
 // of the rules that the interfaces set: a system started twice, a handle used

@@ -251,7 +251,7 @@ func TestLostAndLateNotifications(t *testing.T) {
 
 func TestStopsAndExitsThatDoNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		svc := hcstest.New(t)
+		svc := hcstest.New(t, hcstest.WithRawStops())
 		system := start(t, svc, "c1", spec())
 		process := startProcess(t, system, "ping -t localhost")
 		svc.Inject(hcstest.Rule{Op: hcstest.OpExit, Times: 1, Fault: hcstest.Fault{Delay: time.Minute}})
@@ -259,6 +259,7 @@ func TestStopsAndExitsThatDoNotCome(t *testing.T) {
 		if err := process.Kill(); err != nil {
 			t.Error(err)
 		}
+		wantCode(t, "kill of a dying process", process.Kill(), libcontainerd.CodeAccessDenied)
 		if code, err := process.Wait(); code != 1067 || err != nil || time.Since(begin) != time.Minute {
 			t.Error(code, err, time.Since(begin))
 		}

@@ -30,6 +30,7 @@ type process struct {
 	taken     bool       // the pipes were handed out, or closed
 	inputOver bool       // CloseStdin was called
 	inputShut bool       // the caller's end of stdin was closed
+	killed    bool       // a Kill was accepted
 }
 
 // processHandle is one handle to a process.
@@ -320,19 +321,27 @@ func (p *process) hasEnded() bool {
 	return p.ended
 }
 
-// Kill ends the process at once, with exit code 1067.
+// Kill ends the process at once, with exit code 1067. A further Kill has no
+// effect.
 func (h *processHandle) Kill() error {
 	c := h.p.call(OpKill)
-	return h.call(c, func() error {
-		if !h.p.hasEnded() {
-			h.p.returned(killedExit)
-			return nil
-		}
-		if h.svc.rawStops {
-			return c.failure(libcontainerd.CodeProcessStopped, "")
-		}
-		return nil
-	})
+	return h.call(c, func() error { return h.p.kill(c) })
+}
+
+func (p *process) kill(c Call) error {
+	p.sys.mu.Lock()
+	ended, killed := p.ended, p.killed
+	p.killed = true
+	p.sys.mu.Unlock()
+	switch {
+	case !ended && !killed:
+		p.returned(killedExit)
+	case ended && p.sys.svc.rawStops:
+		return c.failure(libcontainerd.CodeProcessStopped, "")
+	case p.sys.svc.rawStops:
+		return c.failure(libcontainerd.CodeAccessDenied, "it is being killed")
+	}
+	return nil
 }
 
 // Wait blocks until the process has ended.

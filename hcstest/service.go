@@ -90,7 +90,7 @@ func WithProgram(name string, program Program) Option {
 
 // WithRawStops reports the codes that a ComputeService usually hides: Shutdown
 // and Terminate of a stopped system answer CodeAlreadyStopped, Kill of an ended
-// process CodeProcessStopped.
+// process CodeProcessStopped, and of one that is being killed CodeAccessDenied.
 func WithRawStops() Option {
 	return func(s *Service) { s.rawStops = true }
 }
