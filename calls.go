@@ -33,6 +33,7 @@ const (
 	opRestore   = "restore"
 	opRestart   = "restart"
 	opReconcile = "reconcile"
+	opInfo      = "info"
 )
 
 // Operation is one finished call into HCS, as an Observer sees it.

@@ -99,6 +99,10 @@ type Client interface {
 	// errdefs.ErrNotImplemented naming the field.
 	UpdateResources(containerID string, resources Resources) error
 
+	// Info describes the host: its build, what it can run, and, since HCS is asked
+	// for it, that HCS is there. If HCS does not answer the error says why.
+	Info() (*Info, error)
+
 	// Close stops watching: containers run on, their streams are closed, no
 	// callback begins any more, and every other method fails with
 	// errdefs.ErrFailedPrecondition. It waits for the client's goroutines, as

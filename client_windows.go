@@ -54,6 +54,36 @@ func (hcsService) Host() Host {
 	}
 }
 
+// Isolations goes by the edition of Windows, whose clients have had process
+// isolation since build 17763, and by the service that manages Hyper-V.
+func (hcsService) Isolations() []Isolation {
+	var list []Isolation
+	const workstation = 1 // VER_NT_WORKSTATION of winnt.h
+	if v := windows.RtlGetVersion(); v.ProductType != workstation || v.BuildNumber >= 17763 {
+		list = append(list, IsolationProcess)
+	}
+	if serviceRuns("vmms") {
+		list = append(list, IsolationHyperV)
+	}
+	return list
+}
+
+func serviceRuns(name string) bool {
+	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+	if err != nil {
+		return false
+	}
+	defer windows.CloseServiceHandle(manager)
+	service, err := windows.OpenService(manager, windows.StringToUTF16Ptr(name), windows.SERVICE_QUERY_STATUS)
+	if err != nil {
+		return false
+	}
+	defer windows.CloseServiceHandle(service)
+	var status windows.SERVICE_STATUS
+	err = windows.QueryServiceStatus(service, &status)
+	return err == nil && status.CurrentState == windows.SERVICE_RUNNING
+}
+
 func (hcsService) LayerID(name string) (string, error) {
 	id, err := hcsshim.NameToGuid(name)
 	if err != nil {
@@ -82,7 +112,7 @@ func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, 
 	}
 	container, err := hcsshim.CreateContainer(id, &config)
 	if err != nil {
-		return nil, hcsError(opCreate, id, err)
+		return nil, hcsError("create", id, err) // what hcsshim may have left, the client sweeps up
 	}
 	return newComputeSystem(id, container), nil
 }

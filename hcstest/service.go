@@ -159,6 +159,14 @@ func (s *Service) Host() libcontainerd.Host {
 // published.
 const layerNamespace = "hcstest layer "
 
+// Isolations are both, but for WithoutHypervisor.
+func (s *Service) Isolations() []libcontainerd.Isolation {
+	if !s.hypervisor {
+		return []libcontainerd.Isolation{libcontainerd.IsolationProcess}
+	}
+	return []libcontainerd.Isolation{libcontainerd.IsolationProcess, libcontainerd.IsolationHyperV}
+}
+
 // LayerID returns a version 5 UUID of name, always the same.
 func (s *Service) LayerID(name string) (id string, err error) {
 	c := Call{Op: OpLayerID, ID: name}

@@ -158,18 +158,9 @@ func diagnoseHCS(s symptoms) finding {
 	return f
 }
 
-// builds names the releases of Windows that this project knows best.
-var builds = map[uint16]string{
-	10586: "Windows Server 2016 Technical Preview 4",
-	14393: "Windows Server 2016",
-	17763: "Windows Server 2019",
-	20348: "Windows Server 2022",
-	26100: "Windows Server 2025",
-}
-
 func diagnoseBuild(host libcontainerd.Host) finding {
 	f := finding{Name: "windows", Verdict: ok, Detail: fmt.Sprintf("build %d, %d processors", host.Build, host.Processors)}
-	if name := builds[host.Build]; name != "" {
+	if name := host.Release(); name != "" {
 		f.Detail = name + ", " + f.Detail
 	}
 	switch {

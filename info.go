@@ -1,0 +1,51 @@
+package libcontainerd
+
+// Isolation is a way to keep a container apart from its host.
+type Isolation string
+
+// The isolations of Windows.
+const (
+	IsolationProcess Isolation = "process" // the container shares the host's kernel
+	IsolationHyperV  Isolation = "hyperv"  // the container runs in a utility VM of its own
+)
+
+// IsolationReporter is what a ComputeService implements beside the rest if it
+// knows which isolations its host offers.
+type IsolationReporter interface {
+	// Isolations lists them. It does not call HCS.
+	Isolations() []Isolation
+}
+
+// Info describes the host of a Client.
+type Info struct {
+	Host
+	Isolations []Isolation // nil if the ComputeService does not tell
+	Systems    int         // compute systems of all owners
+}
+
+// Release is the release of Windows Server that has this build, "Windows Server
+// 2022", or "" if none has.
+func (h Host) Release() string { return releases[h.Build] }
+
+// releases are those that run containers; the numbers are those of package
+// osversion of hcsshim.
+var releases = map[uint16]string{
+	10586: "Windows Server 2016 Technical Preview 4",
+	14393: "Windows Server 2016",
+	17763: "Windows Server 2019",
+	20348: "Windows Server 2022",
+	26100: "Windows Server 2025",
+}
+
+// Info is described at Client.
+func (c *client) Info() (*Info, error) {
+	return call(c, Operation{Op: opInfo}, c.callTimeout, func() (*Info, error) {
+		info := &Info{Host: c.service.Host()}
+		if r, ok := c.service.(IsolationReporter); ok {
+			info.Isolations = r.Isolations()
+		}
+		systems, err := c.service.ComputeSystems("")
+		info.Systems = len(systems)
+		return info, err
+	}, nil)
+}
