@@ -13,9 +13,6 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// defaultOwner is who HCS is told a compute system belongs to.
-const defaultOwner = "docker"
-
 // containerInit is the document that HCS creates a compute system from, schema
 // 1. HCS takes the fields of Technical Preview 4 and of later releases alike;
 // those without omitempty are always sent, as they were in 2016.
@@ -121,7 +118,7 @@ type documentOptions struct {
 // is only missing is left for Create to refuse. Configuration may be called
 // concurrently.
 func Configuration(containerID string, spec Spec, service ComputeService) (string, error) {
-	document, _, err := translate(containerID, &spec, service, documentOptions{owner: defaultOwner})
+	document, _, err := translate(containerID, &spec, service, documentOptions{owner: DefaultOwner})
 	return document, err
 }
 
@@ -198,8 +195,7 @@ func (doc *containerInit) setIsolation(spec *Spec, service ComputeService) error
 // volumePath returns the path of a volume as HCS wants it, without a backslash
 // at its end.
 func volumePath(root string) string {
-	const prefix = `\\?\Volume{`
-	if len(root) < len(prefix) || !strings.EqualFold(root[:len(prefix)], prefix) {
+	if len(root) < len(volumePrefix) || !strings.EqualFold(root[:len(volumePrefix)], volumePrefix) {
 		return root
 	}
 	return strings.TrimRight(root, `\`)

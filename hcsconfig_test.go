@@ -387,7 +387,7 @@ func BenchmarkTranslate(b *testing.B) {
 	spec.Windows.Resources.Memory.Limit = new(int64(1 << 30))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := translate("web", &spec, server2022, documentOptions{owner: defaultOwner}); err != nil {
+		if _, _, err := translate("web", &spec, server2022, documentOptions{owner: DefaultOwner}); err != nil {
 			b.Fatal(err)
 		}
 	}

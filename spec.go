@@ -266,7 +266,11 @@ func rootFromOCI(p *problems, root specs.Root, hyperV bool) Root {
 	if hyperV && root.Path != "" {
 		p.add("root.path", "must be empty for a Hyper-V container")
 	}
-	return Root{Path: volumePath(root.Path), Readonly: root.Readonly}
+	path := volumePath(root.Path)
+	if !hyperV && isVolumePath(path) && !isGUID(path[len(volumePrefix):len(path)-1]) {
+		p.add("root.path", `%q is not a volume as \\?\Volume{GUID}`, root.Path)
+	}
+	return Root{Path: path, Readonly: root.Readonly}
 }
 
 func processFromOCI(p *problems, o *specs.Process) Process {
@@ -425,7 +429,7 @@ func mountsFromOCI(p *problems, mounts []specs.Mount) (folders []Mount, pipes []
 			folders = append(folders, Mount{Destination: m.Destination, Source: m.Source, Readonly: readonly})
 		}
 	}
-	checkNesting(p, mounts)
+	checkOverlap(p, mounts)
 	return folders, pipes
 }
 
@@ -472,27 +476,18 @@ func checkFolderMount(p *problems, field, source, destination string) {
 	}
 }
 
-// checkNesting reports folders that are mounted onto one another, or one below
-// another: the order in which HCS mounts them is not defined.
-func checkNesting(p *problems, mounts []specs.Mount) {
-	type target struct {
-		path  string
-		index int
-	}
-	var targets []target
+// checkOverlap reports folders that are mounted onto the same one.
+func checkOverlap(p *problems, mounts []specs.Mount) {
+	taken := make(map[string]int, len(mounts))
 	for i, m := range mounts {
-		if winIsAbs(m.Destination) {
-			path := strings.Map(upperCase, trimWinSeparators(winClean(m.Destination)))
-			targets = append(targets, target{path + `\`, i})
-		}
-	}
-	slices.SortStableFunc(targets, func(a, b target) int { return strings.Compare(a.path, b.path) })
-	outer := 0 // the targets below it follow it
-	for i := 1; i < len(targets); i++ {
-		if !strings.HasPrefix(targets[i].path, targets[outer].path) {
-			outer = i
+		if !winIsAbs(m.Destination) {
 			continue
 		}
-		p.add(element("mounts", targets[i].index)+".destination", "lies in mounts[%d].destination", targets[outer].index)
+		path := strings.Map(upperCase, trimWinSeparators(winClean(m.Destination)))
+		if first, ok := taken[path]; ok {
+			p.add(element("mounts", i)+".destination", "is mounts[%d].destination, too", first)
+			continue
+		}
+		taken[path] = i
 	}
 }

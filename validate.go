@@ -158,15 +158,13 @@ func (s *Spec) checkRoot(p *problems) {
 	}
 }
 
-// isVolumePath reports whether path is \\?\Volume{GUID}.
+// isVolumePath reports whether path is \\?\Volume{…}; what the braces hold is for
+// Windows to judge.
 func isVolumePath(path string) bool {
-	const prefix, suffix = `\\?\Volume{`, `}`
-	if len(path) != len(prefix)+guidLen+len(suffix) {
-		return false
-	}
-	guid := path[len(prefix) : len(prefix)+guidLen]
-	return strings.EqualFold(path[:len(prefix)], prefix) && strings.HasSuffix(path, suffix) && isGUID(guid)
+	return len(path) > len(volumePrefix) && strings.EqualFold(path[:len(volumePrefix)], volumePrefix) && strings.HasSuffix(path, "}")
 }
+
+const volumePrefix = `\\?\Volume{`
 
 // guidLen is the length of a GUID as text, without braces.
 const guidLen = len("00000000-0000-0000-0000-000000000000")

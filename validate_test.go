@@ -25,7 +25,7 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{"root.path: ", func(s *Spec) { s.Root.Path += "\x00" }, document},
 		{"root.path: ", func(s *Spec) { s.Root.Path = "" }, create},
 		{"root.path: ", func(s *Spec) { s.Root.Path = `C:\scratch` }, create},
-		{"root.path: ", func(s *Spec) { s.Root.Path = `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9g}` }, create},
+		{"root.path: ", func(s *Spec) { s.Root.Path = `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d` }, create},
 		{"root.readonly: ", func(s *Spec) { s.Root.Readonly = true }, create},
 		{"mounts[0].source: ", func(s *Spec) { s.Mounts = []Mount{{Source: "\x00"}} }, document},
 		{"mounts[0].destination: ", func(s *Spec) { s.Mounts = []Mount{{Destination: "\xc3"}} }, document},
