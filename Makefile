@@ -6,12 +6,12 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross test-windows fuzz lint vuln licences bench cover golden tidy soak
+.PHONY: help test race cross examples test-windows fuzz lint vuln licences bench cover golden tidy soak
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
 
-test: cross race test-windows ## all that a change must pass
+test: cross race examples test-windows ## all that a change must pass
 
 race: ## the tests on this machine, with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -20,6 +20,11 @@ cross: ## vet program and tests for every system that is supported
 	GOOS=linux GOARCH=amd64 $(GO) vet ./...
 	GOOS=windows GOARCH=amd64 $(GO) vet ./...
 	GOOS=windows GOARCH=arm64 $(GO) vet ./...
+
+examples: ## the examples that are modules of their own, for what the library does not depend on
+	@set -e; for mod in examples/*/go.mod; do \
+		(set -x; cd $$(dirname $$mod) && $(GO) vet ./... && $(GO) test ./...); \
+	done
 
 test-windows: ## the tests as Windows binaries, under Wine (installs it and mingw from Debian's packages)
 	sh internal/wine/test.sh
