@@ -302,3 +302,26 @@ func TestOutputOutlivesItsProcessForAWhile(t *testing.T) {
 		}
 	})
 }
+
+func TestOutputStaysOpenForAsLongAsItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.onAttach = func(string, libcontainerd.IOPipe) error { return nil }
+		const text = "a long text that is read slowly"
+		must(t, e.Create("c1", spec("cmd", "/c", "echo "+text)))
+		e.awaitExit("c1")
+		var got strings.Builder
+		buf := make([]byte, 1)
+		for {
+			n, err := e.pipe("c1").Stdout.Read(buf)
+			got.Write(buf[:n])
+			if err != nil {
+				break
+			}
+			time.Sleep(libcontainerd.DefaultGrace / 2)
+		}
+		if strings.TrimSpace(got.String()) != text {
+			t.Errorf("read %q", got.String())
+		}
+	})
+}

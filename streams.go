@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,8 +62,9 @@ func (s *streams) pipe(terminal bool) IOPipe {
 	return p
 }
 
-// linger leaves the output of a process that has ended open until it is read to
-// its end, but for no longer than grace: HCS does not always end a pipe.
+// linger leaves the output of a process that has ended open for as long as
+// somebody reads it, and cuts it off when nothing was read for grace: HCS does
+// not always end a pipe.
 func (s *streams) linger(grace time.Duration) {
 	if s.stdin != nil {
 		s.stdin.closePipe()
@@ -97,6 +99,17 @@ func (s *streams) outputEnded() {
 	}
 }
 
+// reads counts the reads that brought something.
+func (s *streams) reads() uint64 {
+	var n uint64
+	for _, o := range []*output{s.stdout, s.stderr} {
+		if o != nil {
+			n += o.reads.Load()
+		}
+	}
+	return n
+}
+
 // lingering holds the streams of processes that have ended and whose output is
 // not read yet, each with the timer that cuts it off.
 type lingering struct {
@@ -110,7 +123,15 @@ func (l *lingering) add(s *streams, grace time.Duration) {
 	if l.timers == nil {
 		l.timers = make(map[*streams]*time.Timer)
 	}
-	l.timers[s] = time.AfterFunc(grace, s.cut)
+	seen := s.reads()
+	l.timers[s] = time.AfterFunc(grace, func() {
+		if s.reads() == seen {
+			s.cut()
+			return
+		}
+		l.add(s, grace)
+		s.outputEnded() // it may have ended meanwhile
+	})
 }
 
 func (l *lingering) remove(s *streams) {
@@ -167,6 +188,7 @@ func (i *input) closePipe() error {
 type output struct {
 	pipe  io.ReadCloser
 	ended func()
+	reads atomic.Uint64 // that brought something
 
 	mu     sync.Mutex // guards following
 	closed bool
@@ -175,6 +197,9 @@ type output struct {
 
 func (o *output) Read(b []byte) (int, error) {
 	n, err := o.pipe.Read(b)
+	if n > 0 {
+		o.reads.Add(1)
+	}
 	if err == nil {
 		return n, nil
 	}
