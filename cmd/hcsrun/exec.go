@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -46,10 +47,11 @@ hcsrun and exits with its exit code. Ctrl-C ends the process.`,
 
 // runProcess runs a process to its end, which is its exit code.
 func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontainerd.ProcessConfig) error {
-	process, err := system.CreateProcess(config)
+	created, err := system.CreateProcess(config)
 	if err != nil {
 		return err
 	}
+	process := &openProcess{ComputeProcess: created}
 	defer process.Close()
 	stdin, stdout, stderr, err := process.Stdio()
 	if err != nil {
@@ -92,24 +94,50 @@ func nameProcess(err error, name string) error {
 	return &named
 }
 
-func (a *app) killOnInterrupt(process libcontainerd.ComputeProcess, ended <-chan struct{}) {
+// killOnInterrupt ends the process when the user asks for that.
+func (a *app) killOnInterrupt(process *openProcess, ended <-chan struct{}) {
 	select {
 	case <-a.interrupts:
-		if err := process.Kill(); err != nil {
+		if err := process.call(process.Kill); err != nil {
 			a.notice("%v", err)
 		}
 	case <-ended:
 	}
 }
 
+// openProcess is a process whose handle other goroutines use as well. It is not
+// closed while one of their calls runs, and none begins afterwards.
+type openProcess struct {
+	libcontainerd.ComputeProcess
+
+	mu     sync.RWMutex // held by calls, to be waited for by Close; guards following
+	closed bool
+}
+
+func (p *openProcess) call(f func() error) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.closed {
+		return nil // the process has ended
+	}
+	return f()
+}
+
+func (p *openProcess) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return p.ComputeProcess.Close()
+}
+
 // processInput ends the input of a process on both ends.
 type processInput struct {
 	io.WriteCloser
-	process libcontainerd.ComputeProcess
+	process *openProcess
 }
 
 func (p processInput) Close() error {
-	return errors.Join(p.WriteCloser.Close(), p.process.CloseStdin())
+	return errors.Join(p.WriteCloser.Close(), p.process.call(p.process.CloseStdin))
 }
 
 // reader is r, but nil where there is none.
