@@ -183,6 +183,13 @@ func (h *handle[T]) close(t *tasks) bool {
 	return idle
 }
 
+// isClosing tells whether the handle is on its way out.
+func (h *handle[T]) isClosing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing
+}
+
 func (h *handle[T]) finish() {
 	h.value.Close()
 	close(h.closed)

@@ -232,7 +232,10 @@ func (p *process) watch() {
 
 // wait waits until the process has ended, and keeps how.
 func (p *process) wait() {
-	code, err := p.handle.value.Wait()
+	code, err := UnknownExitCode, errGone // the client is closed
+	if !p.handle.isClosing() {
+		code, err = p.handle.value.Wait()
+	}
 	p.endedAt = time.Now()
 	p.code = code
 	if err != nil {
@@ -323,7 +326,12 @@ func (p *process) discard() {
 		return
 	}
 	c := p.container.client
-	if err := order(c, p.handle, p.op(opKill), c.callTimeout, ComputeProcess.Kill, nil); err != nil && !isAlreadyStopped(err) && !errors.Is(err, errGone) {
+	err := order(c, p.handle, p.op(opKill), c.callTimeout, ComputeProcess.Kill, nil)
+	switch {
+	case errors.Is(err, errGone):
+		p.drop() // the container has ended, and the process with it
+		return
+	case err != nil && !isAlreadyStopped(err):
 		p.container.log.WithField("process", p.name).WithError(err).Error("process of a failed start cannot be killed")
 	}
 	ended := make(chan struct{})
