@@ -6,7 +6,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-windows fuzz lint vuln licences bench cover golden tidy soak
+.PHONY: help test race cross examples test-windows fuzz lint vuln licences bench cover golden tidy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -37,9 +37,10 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
-lint: vuln licences ## linters for Linux and Windows, known vulnerabilities, licences (takes minutes the first time)
+lint: ## linters for Linux and Windows, licences, known vulnerabilities (takes minutes the first time, and needs the network)
 	$(GO) run -exec 'env GOOS=linux' $(GOLANGCI_LINT) run
 	$(GO) run -exec 'env GOOS=windows' $(GOLANGCI_LINT) run
+	$(MAKE) licences vuln
 
 vuln: ## known vulnerabilities in what is called
 	$(GO) run $(GOVULNCHECK) ./...

@@ -335,7 +335,6 @@ const (
 	CodeNotImplemented     Code = 0x80004001
 	CodeFail               Code = 0x80004005
 	CodeInvalidClassString Code = 0x800401f3 // CO_E_CLASSSTRING
-	CodeHCN                Code = 0x803b0000 // stands for every code of the Host Compute Network
 	CodeLogonServer        Code = 0xc0020017 // RPC_NT_SERVER_UNAVAILABLE
 	CodeNoHypervisor       Code = 0xc0351000
 
@@ -369,6 +368,9 @@ const (
 	CodeProcessStopped       Code = 0x8037011f // "process already stopped"
 	CodeNotConfiguredForCall Code = 0x80370120
 )
+
+// codeHCN stands in the table for every code of the Host Compute Network.
+const codeHCN Code = 0x803b0000
 
 const (
 	facilityMask  = 0x07ff0000
@@ -486,7 +488,7 @@ func (c Code) Explain() []CodeInfo {
 func (c Code) rows() []CodeInfo {
 	key := c.normal()
 	if c&^0xffff == severityError|facilityHCN {
-		key = CodeHCN
+		key = codeHCN
 	}
 	var infos []CodeInfo
 	for _, info := range codeTable {
@@ -817,9 +819,9 @@ var codeTable = []CodeInfo{
 		kinds(errdefs.ErrNotFound), RetryNever, "check layers and network of the container; Technical Preview 4 reports it now and then for no reason"},
 	{CodeObjectAlreadyExists, nil, "ERROR_OBJECT_ALREADY_EXISTS", "HNS object exists already",
 		kinds(errdefs.ErrAlreadyExists), RetryCallerDecides, "a NAT or an endpoint was left over: remove the endpoints first, then the network"},
-	{CodeHCN, nil, "HCN_ERROR", "the Host Compute Network refuses the endpoint or network",
+	{codeHCN, nil, "HCN_ERROR", "the Host Compute Network refuses the endpoint or network",
 		kinds(errdefs.ErrUnavailable), RetryCallerDecides, hintEndpoints},
-	{CodeHCN, when(WhenCreate), "HCN_ERROR", "the container could not be attached to its network",
+	{codeHCN, when(WhenCreate), "HCN_ERROR", "the container could not be attached to its network",
 		kinds(errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable), RetryCallerDecides, hintEndpoints},
 	{CodeLogonServer, nil, "RPC_NT_SERVER_UNAVAILABLE", "set-up of the group managed service account failed",
 		kinds(errdefs.ErrUnavailable), RetryCallerDecides, "check the credential spec and the way from the host to a domain controller"},
