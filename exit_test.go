@@ -157,6 +157,28 @@ func TestSystemWhoseWaitFailsIsEnded(t *testing.T) {
 		if exit := infos[len(infos)-1]; exit.ExitCode == 0 || !errors.Is(exit.Err, libcontainerd.CodeAccessDenied) {
 			t.Errorf("exit code %d, %v", exit.ExitCode, exit.Err)
 		}
+		synctest.Wait()
+		for _, s := range list(t, hcs) {
+			t.Errorf("left: %v", s)
+		}
+	})
+}
+
+// Failure 45: the service goes away while a stop is waited for, the container
+// outlives it, and the service is slow to come back.
+func TestSystemThatOutlivesTheServiceDuringItsStopIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		e := newEngine(t, hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		stop := hcs.Inject(hcstest.Rule{Op: hcstest.OpStop, Times: 1, Fault: hcstest.Fault{Hang: true}})
+		must(t, e.Signal("c1", 15))
+		<-stop.Met()
+		hcs.LoseService(func(string) bool { return true })
+		hcs.Fail(hcstest.OpOpen, "c1", libcontainerd.CodeServiceNotAvailable, libcontainerd.CodeServiceNotAvailable)
+		hcs.RestoreService()
+		e.awaitExit("c1")
+		synctest.Wait()
 		for _, s := range list(t, hcs) {
 			t.Errorf("left: %v", s)
 		}

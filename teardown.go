@@ -21,7 +21,7 @@ func (ctr *container) stop() error {
 		}
 		err := try()
 		if err == nil {
-			return nil
+			return ctr.verifyStop()
 		}
 		ctr.log.WithError(err).Warn("compute system does not stop")
 		failures = append(failures, err)
@@ -35,7 +35,7 @@ func (ctr *container) endFailedStart() {
 	c := ctr.client
 	deadline := time.Now().Add(c.terminateTimeout)
 	err := ctr.terminate()
-	if err != nil && time.Now().Before(deadline) {
+	if (err != nil || !ctr.sawStop()) && time.Now().Before(deadline) {
 		err = ctr.terminateWithin(time.Until(deadline))
 	}
 	if err != nil {
@@ -48,21 +48,20 @@ func (ctr *container) endFailedStart() {
 // another reason, such as the service going away: the container may have outlived
 // it.
 func (ctr *container) verifyStop() error {
-	ctr.mu.Lock()
-	stopped := isStop(ctr.stopErr)
-	ctr.mu.Unlock()
-	if stopped {
+	if ctr.sawStop() {
 		return nil
 	}
 	return ctr.terminateWithin(ctr.client.grace)
 }
 
-// isStop tells whether a wait that ended with err saw the system stop, of itself
-// or because it was asked to.
-func isStop(err error) bool {
-	return err == nil || slices.ContainsFunc([]error{
+// sawStop tells whether the wait that is over ended because the system has
+// stopped, of itself or because it was asked to.
+func (ctr *container) sawStop() bool {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	return ctr.stopErr == nil || slices.ContainsFunc([]error{
 		CodeTerminatedInStart, CodeUnexpectedExit, CodeTerminated, CodeGuestCriticalError,
-	}, func(code error) bool { return errors.Is(err, code) })
+	}, func(code error) bool { return errors.Is(ctr.stopErr, code) })
 }
 
 // shutdown asks the system to stop in order, unless a termination was asked for,
@@ -116,17 +115,41 @@ func (ctr *container) terminateAgain() error {
 	return ctr.terminateWithin(ctr.client.terminateTimeout)
 }
 
+// terminateWithin tries again for a while, for no longer than the grace: a
+// service that went away may come back, and nobody else will end the system.
 func (ctr *container) terminateWithin(limit time.Duration) error {
 	c := ctr.client
+	now := time.Now()
+	deadline, patience := now.Add(limit), now.Add(min(limit, c.grace))
+	for {
+		err := ctr.terminateOnce(time.Until(deadline))
+		if err == nil || time.Until(patience) < terminatePause {
+			return err
+		}
+		timer := time.NewTimer(terminatePause)
+		select {
+		case <-timer.C:
+		case <-c.closing:
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// terminatePause is how long terminateWithin rests between two tries.
+const terminatePause = 100 * time.Millisecond
+
+// terminateOnce opens a handle, terminates the system through it, and waits.
+func (ctr *container) terminateOnce(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	system, err := c.open(ctr.id, limit)
+	system, err := ctr.client.open(ctr.id, limit)
 	switch {
 	case errors.Is(err, CodeSystemNotFound):
 		return nil
 	case err != nil:
 		return err
 	}
-	return c.end(ctr.id, system, time.Until(deadline))
+	return ctr.client.end(ctr.id, system, time.Until(deadline))
 }
 
 // awaitStop waits until the system has stopped.
