@@ -94,6 +94,13 @@ func TestInject(t *testing.T) {
 		}
 		stop(t, left)
 
+		svc.Inject(hcstest.Rule{Op: hcstest.OpCreateProcess, Times: 1, Fault: hcstest.Fault{Done: true, Err: libcontainerd.CodeTimeout}})
+		_, err = system.CreateProcess(&libcontainerd.ProcessConfig{CommandLine: "ping -t localhost", CreateStdOutPipe: true})
+		wantCode(t, "create process", err, libcontainerd.CodeTimeout)
+		if list, err := system.ProcessList(); err != nil || list[len(list)-1].ImageName != "ping.exe" {
+			t.Error(list, err)
+		}
+
 		// Done, but answered late.
 		svc.Inject(hcstest.Rule{Op: hcstest.OpCreate, ID: "c3", Fault: hcstest.Fault{Done: true, Delay: time.Hour}})
 		go func() {

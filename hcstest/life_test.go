@@ -1,6 +1,7 @@
 package hcstest_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -17,14 +18,38 @@ func BenchmarkLife(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := life(svc, document); err != nil {
+		if err := life(svc, "c", document); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func life(svc *hcstest.Service, document string) error {
-	system, err := svc.CreateComputeSystem("c", document)
+func TestManyLivesLeaveNothing(t *testing.T) {
+	svc := hcstest.New(t, hcstest.WithProgram("nothing", hcstest.Exit(0)), hcstest.WithCallLimit(100))
+	errs := make(chan error)
+	for i := range 8 {
+		id := fmt.Sprint("c", i)
+		document := configuration(t, svc, id, spec())
+		go func() {
+			var err error
+			for range 250 {
+				err = errors.Join(err, life(svc, id, document))
+			}
+			errs <- err
+		}()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(svc.Calls()); n != 100 {
+		t.Error("calls kept:", n)
+	}
+}
+
+func life(svc *hcstest.Service, id, document string) error {
+	system, err := svc.CreateComputeSystem(id, document)
 	if err != nil {
 		return err
 	}
