@@ -71,9 +71,10 @@ type finding struct {
 type symptoms struct {
 	os         string
 	host       libcontainerd.Host
-	connectErr error // what kept HCS from being found
-	listErr    error // what it said to the simplest request
-	systems    int   // compute systems of all owners
+	connectErr error                     // what kept HCS from being found
+	listErr    error                     // what it said to the simplest request
+	systems    int                       // compute systems of all owners
+	isolations []libcontainerd.Isolation // nil if the service does not tell
 	machine    machine
 	overrides  []string // NAME=value of environment variables that change what hcsshim does
 }
@@ -84,11 +85,10 @@ type machine struct {
 	admin    bool
 }
 
-// services that containers need: HCS, its network, and Hyper-V.
+// services that containers need: HCS and its network.
 const (
-	serviceHCS    = "vmcompute"
-	serviceHNS    = "hns"
-	serviceHyperV = "vmms"
+	serviceHCS = "vmcompute"
+	serviceHNS = "hns"
 
 	running = "running"
 	missing = "missing"
@@ -106,13 +106,16 @@ func (a *app) examine(choice hcsChoice) symptoms {
 	if choice.simulated() {
 		service, err = a.hcs(choice)
 		s.os = "windows"
-		s.machine = machine{services: map[string]string{serviceHCS: running, serviceHNS: running, serviceHyperV: running}, admin: true}
+		s.machine = machine{services: map[string]string{serviceHCS: running, serviceHNS: running}, admin: true}
 	}
 	if err != nil {
 		s.connectErr = err
 		return s
 	}
 	s.host = service.Host()
+	if reporter, ok := service.(libcontainerd.IsolationReporter); ok {
+		s.isolations = reporter.Isolations()
+	}
 	systems, err := service.ComputeSystems("")
 	s.systems, s.listErr = len(systems), err
 	return s
@@ -128,13 +131,12 @@ func diagnose(s symptoms) []finding {
 	}
 	findings := []finding{diagnoseHCS(s)}
 	if s.connectErr == nil {
-		findings = append(findings, diagnoseBuild(s.host))
+		findings = append(findings, diagnoseBuild(s.host), diagnoseHyperV(s.isolations))
 	}
 	findings = append(findings,
 		diagnoseService(s.machine, serviceHCS, failure),
 		diagnoseService(s.machine, serviceHNS, warning),
-		diagnoseRights(s.machine),
-		diagnoseHyperV(s.machine))
+		diagnoseRights(s.machine))
 	for _, entry := range s.overrides {
 		name, value, _ := strings.Cut(entry, "=")
 		findings = append(findings, finding{
@@ -196,12 +198,12 @@ func diagnoseRights(m machine) finding {
 	}
 }
 
-func diagnoseHyperV(m machine) finding {
-	if state := m.services[serviceHyperV]; state != running {
-		return finding{
-			Name: "hyper-v", Verdict: warning, Detail: "service " + serviceHyperV + " is " + state + ": perhaps there is process isolation only",
-			Remedy: "Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V -All, then restart; in a VM, nested virtualization",
-		}
+func diagnoseHyperV(isolations []libcontainerd.Isolation) finding {
+	if slices.Contains(isolations, libcontainerd.IsolationHyperV) {
+		return finding{Name: "hyper-v", Verdict: ok, Detail: "containers can have Hyper-V isolation"}
 	}
-	return finding{Name: "hyper-v", Verdict: ok, Detail: "process and Hyper-V isolation"}
+	return finding{
+		Name: "hyper-v", Verdict: warning, Detail: "not running: there is process isolation at most",
+		Remedy: "Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V -All, then restart; in a VM, nested virtualization",
+	}
 }

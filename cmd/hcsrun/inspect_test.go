@@ -223,10 +223,11 @@ func TestReconcileEndsWhatAnOwnerLeft(t *testing.T) {
 
 func TestDoctor(t *testing.T) {
 	healthy := symptoms{
-		os:   "windows",
-		host: libcontainerd.Host{Build: 20348, Processors: 8},
+		os:         "windows",
+		host:       libcontainerd.Host{Build: 20348, Processors: 8},
+		isolations: []libcontainerd.Isolation{libcontainerd.IsolationProcess, libcontainerd.IsolationHyperV},
 		machine: machine{
-			services: map[string]string{serviceHCS: running, serviceHNS: running, serviceHyperV: running},
+			services: map[string]string{serviceHCS: running, serviceHNS: running},
 			admin:    true,
 		},
 	}
@@ -239,11 +240,14 @@ func TestDoctor(t *testing.T) {
 		"no vmcompute.dll": {func(s *symptoms) { s.connectErr = &libcontainerd.Error{Op: "connect", Code: 126} }, []string{"failure hcs"}},
 		"service is gone": {func(s *symptoms) {
 			s.listErr = &libcontainerd.Error{Op: "list", Code: libcontainerd.CodeRPCUnavailable}
-			s.machine.services = map[string]string{serviceHCS: "stopped", serviceHNS: running, serviceHyperV: running}
+			s.machine.services = map[string]string{serviceHCS: "stopped", serviceHNS: running}
 		}, []string{"failure hcs", "warning service"}},
 		"no feature": {func(s *symptoms) {
-			s.machine.services = map[string]string{serviceHCS: missing, serviceHNS: missing, serviceHyperV: missing}
-		}, []string{"failure service", "warning service", "warning hyper-v"}},
+			s.machine.services = map[string]string{serviceHCS: missing, serviceHNS: missing}
+		}, []string{"failure service", "warning service"}},
+		"no hypervisor": {func(s *symptoms) {
+			s.isolations = []libcontainerd.Isolation{libcontainerd.IsolationProcess}
+		}, []string{"warning hyper-v"}},
 		"no rights":   {func(s *symptoms) { s.machine.admin = false }, []string{"failure rights"}},
 		"Server 2016": {func(s *symptoms) { s.host.Build = 14393 }, []string{"warning windows"}},
 		"override":    {func(s *symptoms) { s.overrides = []string{"HCSSHIM_TIMEOUT_SYSTEMCREATE=5"} }, []string{"warning environment"}},

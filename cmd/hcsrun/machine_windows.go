@@ -13,7 +13,7 @@ func examineMachine() machine {
 		services: map[string]string{},
 		admin:    isMember(windows.WinBuiltinAdministratorsSid) || isMember(windows.WinBuiltinHyperVAdminsSid),
 	}
-	for _, name := range []string{serviceHCS, serviceHNS, serviceHyperV} {
+	for _, name := range []string{serviceHCS, serviceHNS} {
 		m.services[name] = serviceState(name)
 	}
 	return m
