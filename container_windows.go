@@ -11,36 +11,66 @@ import (
 	"github.com/Microsoft/hcsshim"
 )
 
+// computeSystem hands the system's end on to all that wait for it. hcsshim has
+// one notice of it, which goes to its Wait or to the Start, Pause or Resume that
+// is under way, and leaves the other one waiting.
 type computeSystem struct {
 	id        string
 	container hcsshim.Container
 
-	// hcsshim keeps one notice of the system's end for all that wait. One that
-	// Start, Pause or Resume takes never reaches a Wait, so it is passed on here.
-	endedOnce sync.Once
-	ended     chan struct{} // closed when such a call saw the end
-	endedErr  error         // set before ended is closed
+	endOnce sync.Once
+	ended   chan struct{} // closed when the system has stopped or the handle is closed
+	endErr  error         // what Wait returns, set before ended is closed
 }
 
 func newComputeSystem(id string, container hcsshim.Container) *computeSystem {
-	return &computeSystem{id: id, container: container, ended: make(chan struct{})}
+	s := &computeSystem{id: id, container: container, ended: make(chan struct{})}
+	go func() { s.end(hcsError(opWait, id, container.Wait())) }()
+	return s
 }
 
-func (s *computeSystem) Start() error  { return s.completed(opStart, s.container.Start()) }
-func (s *computeSystem) Pause() error  { return s.completed(opPause, s.container.Pause()) }
-func (s *computeSystem) Resume() error { return s.completed(opResume, s.container.Resume()) }
+func (s *computeSystem) end(err error) {
+	s.endOnce.Do(func() {
+		s.endErr = err
+		close(s.ended)
+	})
+}
 
-// completed turns the outcome of a call that waits for a notice of HCS, and
-// tells Wait of an end that the call was told of instead.
-func (s *computeSystem) completed(op string, err error) error {
-	err = hcsError(op, s.id, err)
-	if errors.Is(err, hcsshim.ErrUnexpectedContainerExit) || errors.Is(err, hcsshim.ErrUnexpectedProcessAbort) {
-		s.endedOnce.Do(func() {
-			s.endedErr = err
-			close(s.ended)
-		})
+func (s *computeSystem) Wait() error {
+	<-s.ended
+	return s.endErr
+}
+
+func (s *computeSystem) Start() error  { return s.complete(opStart, s.container.Start) }
+func (s *computeSystem) Pause() error  { return s.complete(opPause, s.container.Pause) }
+func (s *computeSystem) Resume() error { return s.complete(opResume, s.container.Resume) }
+
+// complete makes a call that waits for a notice of HCS. When the system's end
+// comes instead, the call returns; hcsshim's own may go on for minutes, and a
+// Close waits for it.
+func (s *computeSystem) complete(op string, call func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := hcsError(op, s.id, call())
+		if errors.Is(err, hcsshim.ErrUnexpectedContainerExit) || errors.Is(err, hcsshim.ErrUnexpectedProcessAbort) {
+			s.end(err)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-s.ended:
 	}
-	return err
+	select {
+	case err := <-done: // it came first, or was told as well
+		return err
+	default:
+	}
+	if s.endErr != nil {
+		return s.endErr
+	}
+	return &Error{Op: op, ContainerID: s.id, Code: CodeAlreadyStopped}
 }
 
 func (s *computeSystem) Shutdown() error {
@@ -49,17 +79,6 @@ func (s *computeSystem) Shutdown() error {
 
 func (s *computeSystem) Terminate() error {
 	return hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
-}
-
-func (s *computeSystem) Wait() error {
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.container.Wait() }() // until the stop or Close
-	select {
-	case err := <-stopped:
-		return hcsError(opWait, s.id, err)
-	case <-s.ended:
-		return s.endedErr
-	}
 }
 
 func (s *computeSystem) Statistics() (Statistics, error) {

@@ -115,8 +115,9 @@ void handle_unregister(struct handle *handle)
 
 void notify(struct handle *handle, enum notification type, DWORD status)
 {
-	if (!handle->callback || (service_gone && type != SERVICE_DISCONNECT))
+	if (!handle->callback || handle->disconnected)
 		return;
+	handle->disconnected = type == SERVICE_DISCONNECT;
 	struct fault fault = fault_for(name_of(type), handle->system->id);
 	if (fault.kind == LOST)
 		return;
@@ -169,8 +170,7 @@ void service_check(void)
 	if (gone && !service_gone) {
 		for (struct handle *h = handles; h; h = h->next)
 			notify(h, SERVICE_DISCONNECT, 0);
-		service_gone = TRUE;
-		/* its containers go with it, of which nobody is told */
+		/* its containers go with it */
 		for (struct system *s = systems, *next; s; s = next) {
 			next = s->next; /* ending it may free it */
 			system_end(s, ERROR_PROCESS_ABORTED, HCS_UNEXPECTED_EXIT);

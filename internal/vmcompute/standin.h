@@ -55,6 +55,7 @@ struct handle {
 	BOOL created;            /* the create of this handle completes when a callback is registered */
 	hcs_callback callback;   /* NULL while none is registered */
 	void *context;
+	BOOL disconnected;       /* the service has gone since: no notification ever comes again */
 };
 
 /* The one lock: guards every structure of the stand-in. Never held while a

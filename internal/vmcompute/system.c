@@ -72,6 +72,9 @@ void system_end(struct system *system, DWORD exit_code, DWORD status)
 		return;
 	system->ending = TRUE;
 	system->exit_status = status;
+	/* one by one: of processes that end with their job Wine tells no port */
+	for (struct process *p = system->processes; p; p = p->next)
+		process_terminate(p, exit_code);
 	TerminateJobObject(system->job, exit_code);
 	system_process_ended(system);
 }

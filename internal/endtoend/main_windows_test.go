@@ -1,0 +1,152 @@
+package endtoend
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-609fd248/libcontainerd"
+)
+
+// The test binary is also what runs in the containers where Wine's cmd.exe has
+// no program for it.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "inside" {
+		inside(os.Args[2])
+	}
+	os.Exit(m.Run())
+}
+
+// inside is the program in a container.
+func inside(job string) {
+	switch job {
+	case "copy":
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "run":
+		fmt.Println("running")
+		time.Sleep(time.Hour)
+	}
+	os.Exit(0)
+}
+
+// insideLine is the command line that does job.
+func insideLine(job string) string {
+	return fmt.Sprintf(`"%s" inside %s`, os.Args[0], job)
+}
+
+// standIn is the service on the stand-in vmcompute.dll. It skips the test where
+// there is none, and fails it if anything is left when it has ended.
+func standIn(t *testing.T) (libcontainerd.ComputeService, callLog) {
+	t.Helper()
+	if os.Getenv("LIBCONTAINERD_STANDIN") == "" {
+		t.Skip("needs the stand-in vmcompute.dll: sh internal/wine/test.sh")
+	}
+	service, err := libcontainerd.HostService()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := startLog(t)
+	t.Cleanup(func() {
+		eventually(t, "no compute system is left", func() bool {
+			systems, err := service.ComputeSystems("")
+			return err == nil && len(systems) == 0
+		})
+		eventually(t, "every handle is closed", func() bool { return log.openHandles() == 0 })
+	})
+	return service, log
+}
+
+// order puts faults in force until the test ends; internal/vmcompute/README.md
+// has their grammar. An empty text is the end of all faults.
+func order(t *testing.T, faults string) {
+	t.Helper()
+	if err := os.Setenv("VMCOMPUTE_FAULTS", faults); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Unsetenv("VMCOMPUTE_FAULTS") })
+}
+
+// eventually waits for what HCS says asynchronously.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("not within 30 seconds: %s", what)
+			return
+		}
+	}
+}
+
+// callLog reads the stand-in's log of calls.
+type callLog struct{ file string }
+
+type logLine struct{ name, id, text string }
+
+func startLog(t *testing.T) callLog {
+	t.Helper()
+	log := callLog{filepath.Join(t.TempDir(), "calls.log")}
+	t.Setenv("VMCOMPUTE_LOG", log.file)
+	return log
+}
+
+func (l callLog) lines() []logLine {
+	file, err := os.Open(l.file)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	var lines []logLine
+	scanner := bufio.NewScanner(file)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		fields := strings.SplitN(scanner.Text(), "\t", 3)
+		if len(fields) == 3 {
+			lines = append(lines, logLine{fields[0], fields[1], fields[2]})
+		}
+	}
+	return lines
+}
+
+func (l callLog) count(name string) int {
+	n := 0
+	for _, line := range l.lines() {
+		if line.name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// find returns the first call of that name for a container, nil if there is none.
+func (l callLog) find(name, id string) *logLine {
+	lines := l.lines()
+	i := slices.IndexFunc(lines, func(line logLine) bool { return line.name == name && line.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &lines[i]
+}
+
+// openHandles is the number of HCS handles that are not closed.
+func (l callLog) openHandles() int {
+	change := map[string]int{
+		"HcsCreateComputeSystem": 1, "HcsOpenComputeSystem": 1, "HcsCreateProcess": 1, "HcsOpenProcess": 1,
+		"HcsCreateComputeSystem!": -1, "HcsOpenComputeSystem!": -1, "HcsCreateProcess!": -1, "HcsOpenProcess!": -1,
+		"HcsCloseComputeSystem": -1, "HcsCloseProcess": -1,
+		"HcsCloseComputeSystem!": 1, "HcsCloseProcess!": 1,
+	}
+	n := 0
+	for _, line := range l.lines() {
+		n += change[line.name]
+	}
+	return n
+}
