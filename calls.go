@@ -68,18 +68,6 @@ func call[T any](c *client, op Operation, limit time.Duration, f func() (T, erro
 	return v, err
 }
 
-// do is call for calls that return nothing but an error.
-func do(c *client, op Operation, limit time.Duration, f func() error, late func(error)) error {
-	_, err := call(c, op, limit,
-		func() (struct{}, error) { return struct{}{}, f() },
-		func(_ struct{}, err error) {
-			if late != nil {
-				late(err)
-			}
-		})
-	return err
-}
-
 // bounded runs f in a goroutine of its own, so that a call that hangs holds up
 // nobody for longer than limit.
 func bounded[T any](t *tasks, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {

@@ -68,13 +68,11 @@ func (d *daemon) AttachStreams(id string, iop libcontainerd.IOPipe) error {
 		streams = append(streams, iop.Stderr)
 	}
 	for _, r := range streams {
-		c.streams.Add(1)
-		go func() {
-			defer c.streams.Done()
+		c.streams.Go(func() {
 			for s := bufio.NewScanner(r); s.Scan(); {
 				c.lines <- s.Text()
 			}
-		}()
+		})
 	}
 	return iop.Stdin.Close()
 }

@@ -64,8 +64,9 @@ func elem(t reflect.Type) reflect.Type {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 		return elem(t.Elem())
+	default:
+		return t
 	}
-	return t
 }
 
 // Every golden document says to HCS, after hcsshim has decoded and encoded it,

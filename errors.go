@@ -219,11 +219,15 @@ func codeOf(err error) Code {
 	if code, ok := errors.AsType[Code](err); ok {
 		return code
 	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok && errno&inventedBit == 0 {
 		return Code(errno)
 	}
 	return 0
 }
+
+// inventedBit marks the numbers that Go's package syscall invents on Windows, for
+// its POSIX errors.
+const inventedBit syscall.Errno = 1 << 29
 
 // hasCode reports whether err carries one of codes.
 func hasCode(err error, codes ...Code) bool {
@@ -248,11 +252,6 @@ func isAlreadyStopped(err error) bool {
 func isStopAccepted(err error) bool {
 	return isAlreadyStopped(err) ||
 		hasCode(err, CodeOperationPending, CodeShutdownInProgress, CodeBadPathname, CodePathNotFound)
-}
-
-// isGone reports whether HCS does not know the compute system or process.
-func isGone(err error) bool {
-	return hasCode(err, CodeSystemNotFound, CodeNotFound)
 }
 
 // isServiceLost reports whether the way to HCS, or from HCS to the utility VM,

@@ -85,8 +85,7 @@ func causeCode(err error) Code {
 	case is(syscall.EINVAL): // Go's own, for a string with a zero in it
 		return CodeInvalidParameter
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return Code(errno)
 	}
 	return 0

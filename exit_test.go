@@ -272,7 +272,7 @@ func TestSlowTeardownHoldsUpNobody(t *testing.T) {
 		must(t, e.Create("other", spec(untilStopped...)))
 		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpStop, ID: "slow", Fault: hcstest.Fault{Delay: 4 * time.Minute}})
 		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpShutdown, ID: "slow", Fault: hcstest.Fault{Delay: 3 * time.Minute}})
-		pid := uint32(e.infos["slow"][0].Pid)
+		pid := e.infos["slow"][0].Pid
 		e.hcs.ExitProcess("slow", pid, 0)
 		synctest.Wait() // the teardown has begun
 		began := time.Now()

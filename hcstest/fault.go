@@ -2,6 +2,7 @@ package hcstest
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,9 +59,9 @@ func (s *Service) Inject(rule Rule) *Injection {
 // Fail answers the next calls of op with errs, one each; nil lets a call pass.
 // An empty id stands for any compute system. The calls are not carried out.
 func (s *Service) Fail(op Op, id string, errs ...error) {
-	for i := len(errs) - 1; i >= 0; i-- {
+	for _, err := range slices.Backward(errs) {
 		// Injected last, matched first: each one yields to the next when used up.
-		s.Inject(Rule{Op: op, ID: id, Times: 1, Fault: Fault{Err: errs[i]}})
+		s.Inject(Rule{Op: op, ID: id, Times: 1, Fault: Fault{Err: err}})
 	}
 }
 

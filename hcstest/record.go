@@ -91,8 +91,9 @@ func (op Op) words() string {
 		return "close stdin"
 	case OpResizeConsole:
 		return "resize"
+	default:
+		return strings.ToLower(string(op))
 	}
-	return strings.ToLower(string(op))
 }
 
 // recorded tells whether Calls shows op. What asks HCS for nothing is left out,
@@ -101,8 +102,9 @@ func (op Op) recorded() bool {
 	switch op {
 	case OpHost, OpLayerID, OpUtilityVM, OpPid, OpWait, OpWaitProcess:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // Call is one call that a Service got.
