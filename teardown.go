@@ -115,29 +115,32 @@ func (ctr *container) terminateAgain() error {
 	return ctr.terminateWithin(ctr.client.terminateTimeout)
 }
 
-// terminateWithin tries again for a while, for no longer than the grace: a
-// service that went away may come back, and nobody else will end the system.
 func (ctr *container) terminateWithin(limit time.Duration) error {
-	c := ctr.client
-	now := time.Now()
-	deadline, patience := now.Add(limit), now.Add(min(limit, c.grace))
+	deadline := time.Now().Add(limit)
+	return ctr.client.persist(func() error { return ctr.terminateOnce(time.Until(deadline)) })
+}
+
+// The service may be back a moment after it went away, and RS1 and RS2 refuse for
+// a moment to list systems while one of them ends.
+const (
+	persistFor   = time.Second
+	persistPause = 100 * time.Millisecond
+)
+
+// persist repeats a call that fails only because of the moment.
+func (c *client) persist(call func() error) error {
+	patience := time.Now().Add(persistFor)
 	for {
-		err := ctr.terminateOnce(time.Until(deadline))
-		if err == nil || time.Until(patience) < terminatePause {
+		err := call()
+		momentary := isServiceLost(err) || errors.Is(err, CodeAccessDenied) || errors.Is(err, CodeInvalidState)
+		if !momentary || time.Until(patience) < persistPause {
 			return err
 		}
-		timer := time.NewTimer(terminatePause)
-		select {
-		case <-timer.C:
-		case <-c.closing:
-			timer.Stop()
+		if await(c.closing, persistPause) {
 			return err
 		}
 	}
 }
-
-// terminatePause is how long terminateWithin rests between two tries.
-const terminatePause = 100 * time.Millisecond
 
 // terminateOnce opens a handle, terminates the system through it, and waits.
 func (ctr *container) terminateOnce(limit time.Duration) error {
@@ -227,9 +230,13 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 }
 
 // list lists the compute systems of owner.
-func (c *client) list(owner string) ([]ComputeSystemInfo, error) {
-	return call(c, Operation{Op: opList}, c.callTimeout,
-		func() ([]ComputeSystemInfo, error) { return c.service.ComputeSystems(owner) }, nil)
+func (c *client) list(owner string) (systems []ComputeSystemInfo, err error) {
+	err = c.persist(func() error {
+		systems, err = call(c, Operation{Op: opList}, c.callTimeout,
+			func() ([]ComputeSystemInfo, error) { return c.service.ComputeSystems(owner) }, nil)
+		return err
+	})
+	return systems, err
 }
 
 // end terminates system, waits until it has stopped, and closes the handle, all

@@ -217,6 +217,7 @@ func TestInterruptsStopThenKillThenLeave(t *testing.T) {
 					t.Errorf("left behind: %v", err)
 				}
 				service.LoseService(nil)
+				time.Sleep(time.Hour) // what is left of the client notices it
 			})
 		})
 	}
