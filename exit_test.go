@@ -22,7 +22,8 @@ func TestTeardownAfterTheExitOfInit(t *testing.T) {
 	}{
 		"shutdown":                   {func(*hcstest.Service) {}, 0, false},
 		"shutdown takes its time":    {slow(hcstest.OpStop, 2*time.Minute), 2 * time.Minute, false},
-		"shutdown has no effect":     {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeShutdownInProgress}), libcontainerd.DefaultGrace, false},
+		"shutdown is accepted, raw":  {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeOperationPending}), shutdown, false},
+		"shutdown has no effect":     {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeAlreadyStopped}), libcontainerd.DefaultGrace, false},
 		"shutdown hangs":             {inject(hcstest.OpShutdown, hcstest.Fault{Hang: true}), shutdown, false},
 		"shutdown fails":             {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeProcNotFound}), 0, false},
 		"both fail":                  {both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}), once(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeAccessDenied})), 0, false},

@@ -77,9 +77,9 @@ func (ctr *container) shutdown() error {
 	deadline := time.Now().Add(c.shutdownTimeout)
 	err := order(c, ctr.system, ctr.op(opShutdown), c.shutdownTimeout, ComputeSystem.Shutdown, nil)
 	switch {
-	case err == nil:
+	case err == nil, hasCode(err, CodeOperationPending, CodeShutdownInProgress):
 		return ctr.awaitStop(opShutdown, time.Until(deadline))
-	case isStopAccepted(err):
+	case isStopAccepted(err): // it has stopped, so Wait should say so soon
 		return ctr.awaitStop(opShutdown, min(c.grace, time.Until(deadline)))
 	}
 	return err
