@@ -96,20 +96,19 @@ const (
 
 // examine looks, and leaves the judgement to diagnose.
 func (a *app) examine(choice hcsChoice) symptoms {
-	s := symptoms{os: runtime.GOOS, machine: examineMachine()}
-	for _, entry := range os.Environ() {
-		if strings.HasPrefix(strings.ToUpper(entry), "HCSSHIM_") {
-			s.overrides = append(s.overrides, entry)
-		}
-	}
-	service, err := a.hostHCS()
+	var s symptoms
+	var service libcontainerd.ComputeService
 	if choice.simulated() {
-		service, err = a.hcs(choice)
 		s.os = "windows"
 		s.machine = machine{services: map[string]string{serviceHCS: running, serviceHNS: running}, admin: true}
+		service, s.connectErr = a.hcs(choice)
+	} else {
+		s.os = runtime.GOOS
+		s.machine = examineMachine()
+		s.overrides = overrides(os.Environ())
+		service, s.connectErr = a.hostHCS()
 	}
-	if err != nil {
-		s.connectErr = err
+	if s.connectErr != nil {
 		return s
 	}
 	s.host = service.Host()
@@ -119,6 +118,13 @@ func (a *app) examine(choice hcsChoice) symptoms {
 	systems, err := service.ComputeSystems("")
 	s.systems, s.listErr = len(systems), err
 	return s
+}
+
+// overrides are the variables of an environment that hcsshim obeys.
+func overrides(environ []string) []string {
+	return slices.DeleteFunc(environ, func(entry string) bool {
+		return !strings.HasPrefix(strings.ToUpper(entry), "HCSSHIM_")
+	})
 }
 
 // diagnose gives a verdict on each subject.

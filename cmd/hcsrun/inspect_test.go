@@ -250,7 +250,7 @@ func TestDoctor(t *testing.T) {
 		}, []string{"warning hyper-v"}},
 		"no rights":   {func(s *symptoms) { s.machine.admin = false }, []string{"failure rights"}},
 		"Server 2016": {func(s *symptoms) { s.host.Build = 14393 }, []string{"warning windows"}},
-		"override":    {func(s *symptoms) { s.overrides = []string{"HCSSHIM_TIMEOUT_SYSTEMCREATE=5"} }, []string{"warning environment"}},
+		"override":    {func(s *symptoms) { s.overrides = overrides([]string{"PATH=x", "hcsshim_timeout_systemcreate=5"}) }, []string{"warning environment"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
