@@ -240,6 +240,7 @@ type client struct {
 	tasks     tasks         // every goroutine of the client
 	closing   chan struct{} // closed by Close
 	lingering lingering     // output that is not read to its end
+	leftovers leftovers     // compute systems that did not end when they should
 
 	mu         sync.RWMutex // guards following
 	containers map[string]*container
@@ -421,9 +422,15 @@ func (c *client) find(op, containerID string) (*container, error) {
 // remove frees ctr's id.
 func (c *client) remove(ctr *container) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.containers[ctr.id] == ctr {
 		delete(c.containers, ctr.id)
+	}
+	c.mu.Unlock()
+	ctr.mu.Lock()
+	leftover := ctr.leftover
+	ctr.mu.Unlock()
+	if leftover != nil {
+		c.endInBackground(ctr.id, leftover)
 	}
 }
 

@@ -84,6 +84,23 @@ func TestExecExitIsNotLostWhenTheContainerEndsMeanwhile(t *testing.T) {
 	})
 }
 
+func TestExecExitIsReportedThoughItsHandleDoesNotClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		slow(hcstest.OpWaitProcess, 5*time.Second)(e.hcs) // the exit is heard of late, but in time
+		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
+		pids, err := e.GetPidsForContainer("c1")
+		must(t, err)
+		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpCloseProcess, Pid: uint32(pids[1]), Fault: hcstest.Fault{Hang: true}})
+		synctest.Wait()
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit-process c1/p1 1067", "exit c1 1067")
+		e.hcs.Heal()
+	})
+}
+
 func TestStdinReachesTheProcessUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)

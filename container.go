@@ -51,6 +51,7 @@ type container struct {
 	execs       map[string]*process // by friendly name
 	seq         int                 // counts exec'd processes, to list them in order
 	next        *container          // the incarnation that took the place of this one
+	leftover    claim               // on what HCS may have left under the id; nil: nothing
 }
 
 // plan is what Create makes of a spec before anything is created: all that is
@@ -217,6 +218,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
+			ctr.client.leftovers.drop(ctr.id) // or the id would not have been free
 			return system, nil
 		}
 		if errdefs.IsAlreadyExists(err) {
@@ -227,8 +229,11 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			}
 			return nil, err
 		}
-		ctr.sweep()
+		swept := ctr.sweep()
 		if !ctr.plan.retry.again(attempt, err) {
+			if !swept {
+				ctr.endLater(neverRan)
+			}
 			return nil, err
 		}
 		ctr.log.WithFields(logrus.Fields{"attempt": attempt, "attempts": ctr.plan.retry.Attempts}).
@@ -338,10 +343,14 @@ func (ctr *container) finishOnce() {
 // restarts the container or reports its end.
 func (ctr *container) finish() {
 	teardown := ctr.stop()
+	if teardown != nil {
+		ctr.endLater(ranAsThis)
+	}
 	deadline := time.Now().Add(ctr.client.grace)
 	exit := ctr.initExit(teardown, deadline)
 	ctr.collectExecs(deadline)
 	ctr.init.end()
+	closeHandle(ctr.client, ctr.init.handle)
 	closeHandle(ctr.client, ctr.system)
 	if ctr.client.isClosing() {
 		return
@@ -464,10 +473,13 @@ func (ctr *container) succeed() (*container, bool) {
 		return nil, false
 	}
 	ctr.mu.Lock()
-	cancelled := ctr.cancelled
+	cancelled, leftover := ctr.cancelled, ctr.leftover
 	ctr.phase = gone
 	ctr.next = next
 	ctr.mu.Unlock()
+	if leftover != nil {
+		next.endLater(leftover)
+	}
 	if cancelled {
 		next.cancelBringUp()
 	}

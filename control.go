@@ -76,8 +76,22 @@ func (ctr *container) kill() error {
 		ctr.mu.Lock()
 		ctr.terminating = ctr.terminating && ctr.phase == exiting
 		ctr.mu.Unlock()
+		return err
 	}
-	return err
+	ctr.client.tasks.start(ctr.expectStop)
+	return nil
+}
+
+// expectStop ends a container that was killed but whose stop HCS does not tell.
+func (ctr *container) expectStop() {
+	timer := time.NewTimer(ctr.client.terminateTimeout)
+	defer timer.Stop()
+	select {
+	case <-ctr.stopped:
+	case <-ctr.client.closing:
+	case <-timer.C:
+		ctr.finishOnce()
+	}
 }
 
 // requestTerminateAgain asks for the termination through a handle of its own.
@@ -203,7 +217,7 @@ func (ctr *container) pause() error {
 	}
 	err := order(ctr.client, ctr.system, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
 		if err == nil {
-			ctr.system.value.Resume()
+			order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
 		}
 	})
 	if !ctr.endSwitch(err == nil, running, paused) {

@@ -136,6 +136,24 @@ func TestPauseAndResumeThatComeLate(t *testing.T) {
 	})
 }
 
+// The handle stays open while a late pause is undone.
+func TestContainerEndsWhileALatePauseIsUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithCallTimeout(time.Minute))
+		must(t, e.Create("c1", hyperv(untilStopped...)))
+		late := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpPause, Times: 1, Fault: hcstest.Fault{Hang: true, Done: true}})
+		if err := e.Pause("c1"); !errdefs.IsDeadlineExceeded(err) {
+			t.Errorf("got %v", err)
+		}
+		slow(hcstest.OpResume, time.Second)(e.hcs)
+		late.Release()
+		synctest.Wait()
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+	})
+}
+
 // Lessons 35, 49, 50, 79060e8212: what has stopped already is stopped.
 func TestSignalOfWhatStopsAlready(t *testing.T) {
 	for _, code := range []libcontainerd.Code{

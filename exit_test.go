@@ -186,6 +186,30 @@ func TestSystemThatOutlivesTheServiceDuringItsStopIsEnded(t *testing.T) {
 	})
 }
 
+func TestWaitThatFailsDuringTheTeardownIsNoStop(t *testing.T) {
+	for name, prepare := range map[string]func(*hcstest.Service){
+		"of a container that ended":  func(*hcstest.Service) {},
+		"of a container that failed": func(h *hcstest.Service) { h.Fail(hcstest.OpStdio, "c1", libcontainerd.CodeNotFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				e := newEngine(t, hcs)
+				prepare(hcs)
+				slow(hcstest.OpStop, time.Minute)(hcs) // so that the failure comes first
+				once(hcstest.OpWait, hcstest.Fault{Delay: time.Second, Err: libcontainerd.CodeInvalidHandle})(hcs)
+				if e.Create("c1", spec("cmd", "/c", "exit 3")) == nil {
+					e.awaitExit("c1")
+				}
+				time.Sleep(3 * time.Minute)
+				for _, s := range list(t, hcs) {
+					t.Errorf("left: %v", s)
+				}
+			})
+		})
+	}
+}
+
 // Lesson 52, D18: an exit code that cannot be had is no success.
 func TestUnknownExitCodeIsNoSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -260,6 +284,26 @@ func TestKillGoesThroughASecondHandleWhenTheFirstHangs(t *testing.T) {
 		e.awaitExit("c1")
 		if took := time.Since(began); took != time.Minute {
 			t.Errorf("took %v", took)
+		}
+		e.hcs.Heal()
+	})
+}
+
+// HCS tells neither of the end of the process nor of that of the system.
+func TestKilledContainerExitsThoughNoNoticeComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithTerminateTimeout(time.Minute))
+		hang(hcstest.OpWait)(e.hcs)
+		hang(hcstest.OpWaitProcess)(e.hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit-process c1/p1 4294967295", "exit c1 4294967295")
+		for _, info := range e.infos["c1"][1:] {
+			if !errdefs.IsDeadlineExceeded(info.Err) {
+				t.Errorf("%s: %v", info.State, info.Err)
+			}
 		}
 		e.hcs.Heal()
 	})

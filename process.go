@@ -276,9 +276,11 @@ func (p *process) exit(state string, deadline time.Time) StateInfo {
 }
 
 // abandon reports the exit of an exec'd process that HCS has not reported. One
-// that the Backend has not got is dropped without a word.
+// that the Backend has not got is dropped without a word. When it returns, the
+// exit is on its way, whoever sees to it.
 func (p *process) abandon() {
 	if !p.claim() {
+		<-p.done
 		return
 	}
 	p.container.mu.Lock()
@@ -343,14 +345,14 @@ func (p *process) discard() {
 	p.drop()
 }
 
-// end releases a process that has ended. Its output stays open for a while, to
-// be read to its end.
+// end releases a process that has ended, without waiting for HCS: its exit is
+// to be reported. Its output stays open for a while, to be read to its end.
 func (p *process) end() {
 	c := p.container.client
 	if p.streams != nil {
 		p.streams.linger(c.grace)
 	}
-	closeHandle(c, p.handle)
+	p.handle.close(&c.tasks)
 }
 
 // drop releases the process and cuts its streams off.

@@ -14,14 +14,14 @@ func (ctr *container) stop() error {
 	var failures []error
 	for _, try := range []func() error{ctr.shutdown, ctr.terminate, ctr.terminateAgain} {
 		if ctr.hasStopped() {
-			return ctr.verifyStop()
+			return ctr.verifyStop(ctr.client.grace)
 		}
 		if ctr.client.isClosing() {
 			return nil
 		}
 		err := try()
 		if err == nil {
-			return ctr.verifyStop()
+			return ctr.verifyStop(ctr.client.grace)
 		}
 		ctr.log.WithError(err).Warn("compute system does not stop")
 		failures = append(failures, err)
@@ -35,33 +35,38 @@ func (ctr *container) endFailedStart() {
 	c := ctr.client
 	deadline := time.Now().Add(c.terminateTimeout)
 	err := ctr.terminate()
-	if (err != nil || !ctr.sawStop()) && time.Now().Before(deadline) {
+	if err == nil {
+		err = ctr.verifyStop(time.Until(deadline))
+	}
+	if err != nil && time.Now().Before(deadline) {
 		err = ctr.terminateWithin(time.Until(deadline))
 	}
 	if err != nil {
 		ctr.log.WithError(err).Error("compute system of a failed start does not stop, going on in the background")
-		c.tasks.start(func() { ctr.terminateAgain() })
+		ctr.endLater(ranAsThis)
 	}
 }
 
 // verifyStop asks HCS again when the wait did not end with a stop but for
 // another reason, such as the service going away: the container may have outlived
 // it.
-func (ctr *container) verifyStop() error {
-	if ctr.sawStop() {
+func (ctr *container) verifyStop(limit time.Duration) error {
+	ctr.mu.Lock()
+	stopped := isStop(ctr.stopErr)
+	ctr.mu.Unlock()
+	if stopped {
 		return nil
 	}
-	return ctr.terminateWithin(ctr.client.grace)
+	return ctr.terminateWithin(limit)
 }
 
-// sawStop tells whether the wait that is over ended because the system has
-// stopped, of itself or because it was asked to.
-func (ctr *container) sawStop() bool {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	return ctr.stopErr == nil || slices.ContainsFunc([]error{
+// isStop tells whether a wait that ended with err saw the system stop, of itself
+// or because it was asked to.
+func isStop(err error) bool {
+	return err == nil || slices.ContainsFunc([]error{
 		CodeTerminatedInStart, CodeUnexpectedExit, CodeTerminated, CodeGuestCriticalError,
-	}, func(code error) bool { return errors.Is(ctr.stopErr, code) })
+		CodeAlreadyStopped, CodeSystemNotFound,
+	}, func(code error) bool { return errors.Is(err, code) })
 }
 
 // shutdown asks the system to stop in order, unless a termination was asked for,
@@ -172,52 +177,6 @@ func (ctr *container) hasStopped() bool {
 	}
 }
 
-// sweep ends what a create that failed may have left all the same: HCS can fail
-// after it has made the system. It is ours only if it never ran.
-func (ctr *container) sweep() {
-	ctr.endLeftover(func(state string) bool { return state == "Created" })
-}
-
-// disposeLate ends a system whose creation was given up.
-func (ctr *container) disposeLate(system ComputeSystem, err error) {
-	if err != nil {
-		return
-	}
-	if err := ctr.client.end(ctr.id, system, ctr.client.terminateTimeout); err != nil {
-		ctr.log.WithError(err).Error("compute system of a create that came late is still there")
-	}
-}
-
-// clearPreviousLife ends the system that an engine before this one left under the
-// container's id. One that runs may be somebody's.
-func (ctr *container) clearPreviousLife() bool {
-	return ctr.endLeftover(func(state string) bool {
-		return state != "Created" && state != "Running" && state != "Paused"
-	})
-}
-
-// endLeftover ends the system that HCS has under the container's id, if it is of
-// the client's owner and in a state, as HCS spells it, that says it is nobody's.
-func (ctr *container) endLeftover(nobodys func(state string) bool) bool {
-	c := ctr.client
-	systems, err := c.list(c.owner)
-	if err != nil {
-		ctr.log.WithError(err).Warn("cannot tell whether a compute system is left under this id")
-		return false
-	}
-	left := slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
-		return s.ID == ctr.id && s.Owner == c.owner && nobodys(s.State)
-	})
-	if !left {
-		return false
-	}
-	if err := ctr.terminateAgain(); err != nil {
-		ctr.log.WithError(err).Warn("compute system that was left under this id does not end")
-		return false
-	}
-	return true
-}
-
 // open opens a handle to a compute system. One that comes late is closed.
 func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 	return call(c, Operation{Op: opOpen, ContainerID: id}, limit,
@@ -249,13 +208,17 @@ func (c *client) end(id string, system ComputeSystem, limit time.Duration) error
 	if err != nil && !isStopAccepted(err) {
 		return err
 	}
+	var ended error
 	stopped := make(chan struct{})
 	c.tasks.start(func() {
-		system.Wait() // whatever it says, it has stopped
+		ended = system.Wait()
 		close(stopped)
 	})
-	if !await(stopped, time.Until(deadline)) {
+	switch {
+	case !await(stopped, time.Until(deadline)):
 		return newError(opTerminate, id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
+	case !isStop(ended):
+		return newError(opWait, id, "", ended)
 	}
 	return nil
 }

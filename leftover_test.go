@@ -1,0 +1,90 @@
+package libcontainerd_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+)
+
+// lateFailure is a HCS that makes a compute system long after it was asked for,
+// and says that it did not.
+type lateFailure struct{ *hcstest.Service }
+
+func (s lateFailure) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
+	time.Sleep(time.Hour)
+	system, err := s.Service.CreateComputeSystem(id, configuration)
+	if err != nil {
+		return nil, err
+	}
+	system.Close()
+	return nil, libcontainerd.CodeTimeout
+}
+
+// What HCS does not end when it should is ended as soon as it can be, also when
+// nobody asks again.
+func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
+	refuse := func(op hcstest.Op, times int) func(*hcstest.Service) {
+		return func(h *hcstest.Service) {
+			h.Inject(hcstest.Rule{Op: op, Times: times, Fault: hcstest.Fault{Err: libcontainerd.CodeAccessDenied}})
+		}
+	}
+	for name, c := range map[string]struct {
+		prepare func(*hcstest.Service)
+		late    bool // see lateFailure
+		created bool // Create succeeds
+	}{
+		"create that was done, list refused":      {prepare: both(once(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeTimeout, Done: true}), refuse(hcstest.OpList, 3))},
+		"create that was done, terminate refused": {prepare: both(once(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeTimeout, Done: true}), refuse(hcstest.OpTerminate, 3))},
+		"create that is done after it failed":     {prepare: func(*hcstest.Service) {}, late: true},
+		"create that comes late, terminate refused": {prepare: both(
+			once(hcstest.OpCreate, hcstest.Fault{Delay: time.Hour}), refuse(hcstest.OpTerminate, 3))},
+		"start refused, terminate refused":    {prepare: both(refuse(hcstest.OpStart, 1), refuse(hcstest.OpTerminate, 5))},
+		"start refused, stop takes for ever":  {prepare: both(refuse(hcstest.OpStart, 1), slow(hcstest.OpStop, 40*time.Minute))},
+		"shutdown refused, terminate refused": {prepare: both(refuse(hcstest.OpShutdown, 1), refuse(hcstest.OpTerminate, 6)), created: true},
+		"shutdown refused, open refused":      {prepare: both(refuse(hcstest.OpShutdown, 1), refuse(hcstest.OpTerminate, 1), refuse(hcstest.OpOpen, 6)), created: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				c.prepare(hcs)
+				var service libcontainerd.ComputeService = hcs
+				if c.late {
+					service = lateFailure{hcs}
+				}
+				e := newEngine(t, hcs, libcontainerd.WithComputeService(service))
+				err := e.Create("c1", spec("cmd", "/c", "exit 3"))
+				if (err == nil) != c.created {
+					t.Errorf("create: %v", err)
+				}
+				time.Sleep(3 * time.Hour)
+				synctest.Wait()
+				for _, s := range list(t, hcs) {
+					t.Errorf("left: %v", s)
+				}
+			})
+		})
+	}
+}
+
+// What is ended later is the system of then, not one that the id means now.
+func TestWhatIsEndedLaterIsNoNewContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		refusal := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Fault: hcstest.Fault{Err: libcontainerd.CodeAccessDenied}})
+		if err := e.Create("c1", spec(untilStopped...)); !is(libcontainerd.CodeUnexpectedExit)(err) {
+			t.Errorf("got %v", err)
+		}
+		refusal.Release()
+		e.hcs.Crash("c1", libcontainerd.CodeUnexpectedExit) // it ends by itself
+		must(t, e.Create("c1", spec(untilStopped...)))
+		time.Sleep(3 * time.Hour)
+		must(t, e.Signal("c1", 0))
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 3221225786")
+	})
+}
