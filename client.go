@@ -37,10 +37,23 @@ const restoreExitCode uint32 = 1 << 31
 // Client runs the containers of one engine. Its methods may be called
 // concurrently, and from inside a callback of the Backend.
 //
-// Every method answers an id it does not know with errdefs.ErrNotFound, and
-// none waits for an HCS that does not answer for longer than its timeouts (see
-// WithCallTimeout, WithTerminateTimeout): the error is of kind deadline exceeded
-// then, and what HCS does later all the same is undone.
+// Every method answers an id it does not know with errdefs.ErrNotFound.
+//
+// None waits for ever for an HCS that does not answer: the error is of kind
+// deadline exceeded then, and what HCS does later all the same is undone. With C,
+// T and G for the call timeout, the terminate timeout and the grace (see
+// WithCallTimeout, WithTerminateTimeout, WithGrace) a method takes at most
+//
+//	Create                C for each call into HCS, then T + 2G to undo what was done
+//	Signal                C, for a paused container 2C; 9: 2T; 0: nothing
+//	AddProcess            C for each of its two calls, then C + 2G to undo them
+//	SignalProcess, Resize, Pause, Resume, Stats, Summary, Info    C
+//	Restore               C + T + G; WithReattach: C for each call, then G
+//	Reconcile             C + T + G, or until its context is done
+//	GetPidsForContainer, UpdateResources    nothing: they do not ask HCS
+//	Close                 C
+//
+// and the time that the Backend takes for the callbacks made meanwhile.
 type Client interface {
 	// Create creates the container, starts it and its init process, attaches the
 	// streams and reports StateStart; all that before it returns. After an error

@@ -97,13 +97,14 @@ func (ctr *container) expectStop() {
 // requestTerminateAgain asks for the termination through a handle of its own.
 func (ctr *container) requestTerminateAgain(limit time.Duration) error {
 	c := ctr.client
+	deadline := time.Now().Add(limit)
 	system, err := c.open(ctr.id, limit)
 	if err != nil {
 		return err
 	}
 	h := newHandle(system)
 	defer h.close(&c.tasks)
-	return order(c, h, ctr.op(opTerminate), limit, ComputeSystem.Terminate, nil)
+	return order(c, h, ctr.op(opTerminate), time.Until(deadline), ComputeSystem.Terminate, nil)
 }
 
 // requestShutdown asks the system to stop in order. A paused one could not.
