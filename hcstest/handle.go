@@ -9,9 +9,9 @@ import (
 // handle is what the handles of systems and of processes have in common: the
 // rules of their use.
 type handle struct {
-	svc     *Service
-	session *session
-	closed  chan struct{} // closed when the handle is
+	svc        *Service
+	connection *connection
+	closed     chan struct{} // closed when the handle is
 
 	mu        sync.Mutex // guards following
 	calls     int        // running, waits not counted
@@ -20,8 +20,8 @@ type handle struct {
 	quiet     chan struct{} // closed when calls becomes 0; nil: Close does not wait for it
 }
 
-func newHandle(s *Service, session *session) handle {
-	return handle{svc: s, session: session, closed: make(chan struct{})}
+func newHandle(s *Service, connection *connection) handle {
+	return handle{svc: s, connection: connection, closed: make(chan struct{})}
 }
 
 // call carries out a call on the handle.
@@ -30,7 +30,7 @@ func (h *handle) call(c Call, do func() error) error {
 		return err
 	}
 	defer h.leave()
-	return h.svc.call(c, h.session, do)
+	return h.svc.call(c, h.connection, do)
 }
 
 func (h *handle) enter(c Call) error {
@@ -64,7 +64,7 @@ func (h *handle) misusedLocked(c Call, what string) error {
 // wait carries out a wait, which Close ends, and which may come too late.
 func (h *handle) wait(c Call, do func() error) error {
 	n := h.svc.record.add(c)
-	err := h.svc.meet(c, h.session.lost, h.closed, do)
+	err := h.svc.meet(c, h.connection.lost, h.closed, do)
 	h.svc.record.answer(n, err)
 	return err
 }

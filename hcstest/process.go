@@ -92,7 +92,7 @@ func (h *systemHandle) createProcess(c Call) (*processHandle, error) {
 		done:    make(chan struct{}),
 	}
 	p.makePipes()
-	ph := &processHandle{handle: newHandle(s, h.session), p: p, creator: true}
+	ph := &processHandle{handle: newHandle(s, h.connection), p: p, creator: true}
 	p.handles = []*processHandle{ph}
 
 	sys.mu.Lock()
@@ -225,7 +225,7 @@ func (h *systemHandle) openProcess(c Call) (*processHandle, error) {
 	}
 	for _, p := range sys.processes {
 		if p.pid == c.Pid && !p.ended {
-			ph := &processHandle{handle: newHandle(h.svc, h.session), p: p}
+			ph := &processHandle{handle: newHandle(h.svc, h.connection), p: p}
 			p.handles = append(p.handles, ph)
 			return ph, nil
 		}
@@ -235,7 +235,7 @@ func (h *systemHandle) openProcess(c Call) (*processHandle, error) {
 
 // Pid returns the process id, a multiple of four that is never used again.
 func (h *processHandle) Pid() uint32 {
-	_ = h.svc.meet(h.p.call(OpPid), h.session.lost, h.closed, func() error { return nil })
+	_ = h.svc.meet(h.p.call(OpPid), h.connection.lost, h.closed, func() error { return nil })
 	return h.p.pid
 }
 
@@ -356,7 +356,7 @@ func (h *processHandle) Wait() (exitCode uint32, err error) {
 			}
 			exitCode = h.p.exitCode
 			return nil
-		case <-h.session.lost:
+		case <-h.connection.lost:
 			return c.failure(libcontainerd.CodeServiceDisconnect, "")
 		case <-h.closed:
 		}

@@ -26,10 +26,10 @@ type Service struct {
 	programs   map[string]Program
 	rawStops   bool
 
-	record  record
-	faults  atomic.Pointer[faults]
-	session atomic.Pointer[session]
-	pids    atomic.Uint32
+	record     record
+	faults     atomic.Pointer[faults]
+	connection atomic.Pointer[connection]
+	pids       atomic.Uint32
 
 	violations violations
 
@@ -114,7 +114,7 @@ func NewService(options ...Option) *Service {
 		kept:       map[string]bool{},
 	}
 	s.faults.Store(newFaults())
-	s.session.Store(newSession())
+	s.connection.Store(newConnection())
 	s.pids.Store(1000)
 	for _, option := range options {
 		option(s)
@@ -220,20 +220,20 @@ func normalPath(path string) string {
 // An id is free again as soon as its system has stopped; see KeepStopped.
 func (s *Service) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
 	c := Call{Op: OpCreate, ID: id, Document: configuration}
-	return s.handleCall(c, func(session *session) (*systemHandle, error) {
+	return s.handleCall(c, func(connection *connection) (*systemHandle, error) {
 		doc, err := s.parseDocument(c)
 		if err != nil {
 			return nil, err
 		}
-		return s.create(c, session, doc)
+		return s.create(c, connection, doc)
 	})
 }
 
-func (s *Service) create(c Call, session *session, doc *document) (*systemHandle, error) {
+func (s *Service) create(c Call, connection *connection, doc *document) (*systemHandle, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Again, now that LoseService cannot come between.
-	if err := session.check(c); err != nil {
+	if err := connection.check(c); err != nil {
 		return nil, err
 	}
 	if known, ok := s.systems[c.ID]; ok && (s.kept[c.ID] || !known.hasStopped()) {
@@ -242,31 +242,31 @@ func (s *Service) create(c Call, session *session, doc *document) (*systemHandle
 	sys := newSystem(s, c.ID, doc)
 	s.systems[c.ID] = sys
 	s.live[sys] = struct{}{}
-	return sys.open(session), nil
+	return sys.open(connection), nil
 }
 
 // OpenComputeSystem opens a further handle. A stopped system can be opened as
 // long as another handle to it is open.
 func (s *Service) OpenComputeSystem(id string) (libcontainerd.ComputeSystem, error) {
 	c := Call{Op: OpOpen, ID: id}
-	return s.handleCall(c, func(session *session) (*systemHandle, error) {
+	return s.handleCall(c, func(connection *connection) (*systemHandle, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		sys, ok := s.systems[id]
 		if !ok {
 			return nil, c.failure(libcontainerd.CodeSystemNotFound, "")
 		}
-		return sys.open(session), nil
+		return sys.open(connection), nil
 	})
 }
 
 // handleCall is a call that answers with a handle; a handle whose answer is
 // replaced by an error is closed again, so that nobody has it.
-func (s *Service) handleCall(c Call, do func(*session) (*systemHandle, error)) (libcontainerd.ComputeSystem, error) {
+func (s *Service) handleCall(c Call, do func(*connection) (*systemHandle, error)) (libcontainerd.ComputeSystem, error) {
 	var h *systemHandle
-	session := s.session.Load()
-	err := s.call(c, session, func() (err error) {
-		h, err = do(session)
+	connection := s.connection.Load()
+	err := s.call(c, connection, func() (err error) {
+		h, err = do(connection)
 		return err
 	})
 	if err != nil {
@@ -281,7 +281,7 @@ func (s *Service) handleCall(c Call, do func(*session) (*systemHandle, error)) (
 // ComputeSystems lists the systems that are not stopped, and the stopped ones
 // that a handle or KeepStopped keeps.
 func (s *Service) ComputeSystems(owner string) (infos []libcontainerd.ComputeSystemInfo, err error) {
-	err = s.call(Call{Op: OpList}, s.session.Load(), func() error {
+	err = s.call(Call{Op: OpList}, s.connection.Load(), func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, sys := range s.systems {
@@ -335,7 +335,7 @@ func (s *Service) find(id string) *system {
 // otherwise.
 func (s *Service) LoseService(survives func(id string) bool) {
 	s.mu.Lock()
-	s.session.Load().lose()
+	s.connection.Load().lose()
 	systems := s.liveLocked()
 	s.mu.Unlock()
 	for _, sys := range systems {
@@ -349,8 +349,8 @@ func (s *Service) LoseService(survives func(id string) bool) {
 func (s *Service) RestoreService() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session.Load().isLost() {
-		s.session.Store(newSession())
+	if s.connection.Load().isLost() {
+		s.connection.Store(newConnection())
 	}
 }
 
@@ -420,10 +420,10 @@ func (s *Service) local(c Call, do func() error) error {
 }
 
 // call is a call that the HCS service answers.
-func (s *Service) call(c Call, session *session, do func() error) error {
+func (s *Service) call(c Call, connection *connection, do func() error) error {
 	n := s.record.add(c)
-	err := s.meet(c, session.lost, nil, func() error {
-		if err := session.check(c); err != nil {
+	err := s.meet(c, connection.lost, nil, func() error {
+		if err := connection.check(c); err != nil {
 			return err
 		}
 		return do()
@@ -432,22 +432,22 @@ func (s *Service) call(c Call, session *session, do func() error) error {
 	return err
 }
 
-// session is the life of the HCS service between two losses. A handle is worth
-// nothing outside the session it was opened in.
-type session struct {
+// connection is the life of the HCS service between two losses. A handle is worth
+// nothing outside the connection it was opened in.
+type connection struct {
 	lost chan struct{} // closed by lose
 }
 
-func newSession() *session { return &session{lost: make(chan struct{})} }
+func newConnection() *connection { return &connection{lost: make(chan struct{})} }
 
 // lose is called under Service.mu.
-func (s *session) lose() {
+func (s *connection) lose() {
 	if !s.isLost() {
 		close(s.lost)
 	}
 }
 
-func (s *session) isLost() bool {
+func (s *connection) isLost() bool {
 	select {
 	case <-s.lost:
 		return true
@@ -456,7 +456,7 @@ func (s *session) isLost() bool {
 	}
 }
 
-func (s *session) check(c Call) error {
+func (s *connection) check(c Call) error {
 	if s.isLost() {
 		return c.failure(libcontainerd.CodeServiceNotAvailable, "")
 	}

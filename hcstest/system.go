@@ -75,8 +75,8 @@ func (sys *system) info() libcontainerd.ComputeSystemInfo {
 	return libcontainerd.ComputeSystemInfo{ID: sys.id, Owner: sys.doc.Owner, State: sys.state}
 }
 
-func (sys *system) open(session *session) *systemHandle {
-	h := &systemHandle{handle: newHandle(sys.svc, session), sys: sys}
+func (sys *system) open(connection *connection) *systemHandle {
+	h := &systemHandle{handle: newHandle(sys.svc, connection), sys: sys}
 	sys.mu.Lock()
 	defer sys.mu.Unlock()
 	sys.handles = append(sys.handles, h)
@@ -232,7 +232,7 @@ func (h *systemHandle) Wait() error {
 		select {
 		case <-h.sys.stopped:
 			return h.sys.exitError(c)
-		case <-h.session.lost:
+		case <-h.connection.lost:
 			return c.failure(libcontainerd.CodeServiceDisconnect, "")
 		case <-h.closed:
 		}
