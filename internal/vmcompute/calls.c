@@ -251,28 +251,37 @@ hresult HcsModifyComputeSystem(struct handle *handle, const wchar_t *settings, w
 
 /* ---- processes ---- */
 
+static hresult can_run(struct handle *handle)
+{
+	if (!handle_known(handle))
+		return WIN32_HR(ERROR_INVALID_HANDLE);
+	if (handle->system->ending)
+		return HCS_SYSTEM_STOPPED;
+	return handle->system->state == RUNNING ? 0 : HCS_INVALID_STATE;
+}
+
 hresult HcsCreateProcess(struct handle *system, const wchar_t *parameters, struct process_information *info, struct handle **handle, wchar_t **result)
 {
 	struct call call;
-	struct process *process;
+	struct start start = {0};
 
 	if (!enter(&call, "HcsCreateProcess", system, NULL, parameters, result))
 		return call.refused;
-	if (system->system->ending)
-		return leave(&call, HCS_SYSTEM_STOPPED);
-	if (system->system->state != RUNNING)
-		return leave(&call, HCS_INVALID_STATE);
-	if (call.fault.kind == CRASH) {
+	if (call.fault.kind == CRASH)
 		system_end(system->system, ERROR_PROCESS_ABORTED, HCS_UNEXPECTED_EXIT);
-		return leave(&call, HCS_SYSTEM_STOPPED);
+	hresult hr = can_run(system);
+	if (!hr) {
+		unlock();
+		hr = process_start(parameters, &start);
+		lock();
+		if (!hr && (hr = can_run(system)))
+			process_abandon(&start);
 	}
-	memset(info, 0, sizeof(*info));
-	hresult hr = process_create(system->system, parameters, &process, info);
 	if (hr) {
 		explain(&call, hr);
 		return leave(&call, hr);
 	}
-	*handle = handle_open(system->system, process);
+	*handle = handle_open(system->system, process_run(system->system, &start, info));
 	return leave(&call, 0);
 }
 

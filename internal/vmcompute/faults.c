@@ -107,27 +107,35 @@ BOOL fault_service_gone(void)
 	return gone;
 }
 
+static SRWLOCK log_lock = SRWLOCK_INIT; /* Wine lets lines mix that are appended at a time */
+
+static void append(const wchar_t *path, const char *line, DWORD length)
+{
+	AcquireSRWLockExclusive(&log_lock);
+	HANDLE file = CreateFileW(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+		NULL, OPEN_ALWAYS, 0, NULL);
+	if (file != INVALID_HANDLE_VALUE) {
+		WriteFile(file, line, length, &length, NULL);
+		CloseHandle(file);
+	}
+	ReleaseSRWLockExclusive(&log_lock);
+}
+
 static void write_line(const char *what, const wchar_t *id, const wchar_t *text)
 {
 	wchar_t path[MAX_PATH];
-	DWORD written;
 
 	if (!GetEnvironmentVariableW(L"VMCOMPUTE_LOG", path, MAX_PATH))
 		return;
-	HANDLE file = CreateFileW(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-		NULL, OPEN_ALWAYS, 0, NULL);
-	if (file == INVALID_HANDLE_VALUE)
-		return;
-	int size = 3 * (wcslen(id) + wcslen(text)) + strlen(what) + 4;
+	int size = strlen(what) + 3 * (wcslen(id) + wcslen(text)) + 4;
 	char *line = malloc(size);
 	int n = sprintf(line, "%s\t", what);
 	n += WideCharToMultiByte(CP_UTF8, 0, id, -1, line + n, size - n, NULL, NULL) - 1;
 	line[n++] = '\t';
 	n += WideCharToMultiByte(CP_UTF8, 0, text, -1, line + n, size - n, NULL, NULL) - 1;
 	line[n++] = '\n';
-	WriteFile(file, line, n, &written, NULL); /* one write, so that lines never mix */
+	append(path, line, n);
 	free(line);
-	CloseHandle(file);
 }
 
 void log_line(const char *what, const wchar_t *id, const wchar_t *text)

@@ -68,7 +68,7 @@ static wchar_t *environment_block(const wchar_t *variables)
 /* Starts the program suspended, so that it can be put into its job first. Only
  * the handles of its own streams are inherited: another process that held them
  * too would keep the caller from reading an end of file. */
-static DWORD start(const wchar_t *parameters, struct stream streams[3], PROCESS_INFORMATION *started)
+static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3], PROCESS_INFORMATION *started)
 {
 	STARTUPINFOEXW startup = {0};
 	HANDLE inherited[3];
@@ -109,54 +109,66 @@ static DWORD start(const wchar_t *parameters, struct stream streams[3], PROCESS_
 	return error;
 }
 
-hresult process_create(struct system *system, const wchar_t *parameters, struct process **created, struct process_information *info)
+hresult process_start(const wchar_t *parameters, struct start *start)
 {
 	static const wchar_t *asked[] = {L"CreateStdInPipe", L"CreateStdOutPipe", L"CreateStdErrPipe"};
 	struct stream streams[3] = {0};
-	PROCESS_INFORMATION started;
 	DWORD error = 0;
 
 	if (!json_valid(parameters))
 		return HCS_INVALID_JSON;
-	BOOL console = json_true(json_member(parameters, L"EmulateConsole"));
+	start->console = json_true(json_member(parameters, L"EmulateConsole"));
 	for (int i = 0; i < 3; i++)
 		if (json_true(json_member(parameters, asked[i])) && !open_stream(&streams[i], i))
 			error = GetLastError();
-	if (console && !streams[2].theirs)
+	if (start->console && !streams[2].theirs)
 		streams[2].theirs = streams[1].theirs; /* a console has one output */
 	if (!error)
-		error = start(parameters, streams, &started);
+		error = start_suspended(parameters, streams, &start->started);
 	if (streams[2].theirs != streams[1].theirs)
 		close_handle(streams[2].theirs);
 	close_handle(streams[1].theirs);
 	close_handle(streams[0].theirs);
-	if (error) {
-		for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
+		if (error)
 			close_handle(streams[i].ours);
-		return WIN32_HR(error);
+		start->ours[i] = streams[i].ours;
 	}
+	return error ? WIN32_HR(error) : 0;
+}
 
+void process_abandon(struct start *start)
+{
+	TerminateProcess(start->started.hProcess, ERROR_PROCESS_ABORTED);
+	CloseHandle(start->started.hThread);
+	CloseHandle(start->started.hProcess);
+	for (int i = 0; i < 3; i++)
+		close_handle(start->ours[i]);
+}
+
+struct process *process_run(struct system *system, struct start *start, struct process_information *info)
+{
 	struct process *process = calloc(1, sizeof(*process));
+
 	process->system = system;
-	process->handle = started.hProcess;
-	process->pid = started.dwProcessId;
-	process->console = console;
+	process->handle = start->started.hProcess;
+	process->pid = start->started.dwProcessId;
+	process->console = start->console;
 	process->next = system->processes;
 	system->processes = process;
-	if (streams[0].ours)
-		DuplicateHandle(GetCurrentProcess(), streams[0].ours, GetCurrentProcess(), &process->stdin_end,
+	if (start->ours[0])
+		DuplicateHandle(GetCurrentProcess(), start->ours[0], GetCurrentProcess(), &process->stdin_end,
 			0, FALSE, DUPLICATE_SAME_ACCESS);
 	JOBOBJECT_ASSOCIATE_COMPLETION_PORT port = {system, exits};
 	SetInformationJobObject(system->job, JobObjectAssociateCompletionPortInformation, &port, sizeof(port));
-	AssignProcessToJobObject(system->job, started.hProcess);
-	ResumeThread(started.hThread);
-	CloseHandle(started.hThread);
+	AssignProcessToJobObject(system->job, process->handle);
+	ResumeThread(start->started.hThread);
+	CloseHandle(start->started.hThread);
 
-	*created = process;
+	memset(info, 0, sizeof(*info));
 	info->pid = process->pid;
-	for (int i = 0; i < 3; i++)
-		info->std[i] = streams[i].ours;
-	return 0;
+	memcpy(info->std, start->ours, sizeof(info->std));
+	return process;
 }
 
 struct process *process_find(struct system *system, DWORD pid)
@@ -212,7 +224,6 @@ static void ended(struct process *process)
 {
 	struct system *system = process->system;
 
-	WaitForSingleObject(process->handle, 1000); /* the port hears of an end a moment before it */
 	GetExitCodeProcess(process->handle, &process->exit_code);
 	process->exited = TRUE;
 	close_handle(process->stdin_end);
@@ -244,8 +255,12 @@ static DWORD WINAPI watch(void *unused)
 			continue;
 		lock();
 		struct process *process = find_by_pid((DWORD)(ULONG_PTR)pid);
-		if (process)
-			ended(process);
+		unlock();
+		if (!process)
+			continue; /* nobody's, a process that one of ours has started */
+		WaitForSingleObject(process->handle, INFINITE); /* the port hears of the end a moment before it */
+		lock();
+		ended(process);
 		unlock();
 	}
 	return 0;

@@ -122,7 +122,16 @@ struct process_information {
 	HANDLE std[3];
 };
 
-hresult process_create(struct system *system, const wchar_t *parameters, struct process **process, struct process_information *info);
+/* A process that is started, but suspended and in no system yet. */
+struct start {
+	PROCESS_INFORMATION started;
+	HANDLE ours[3]; /* our ends of its pipes */
+	BOOL console;
+};
+
+hresult process_start(const wchar_t *parameters, struct start *start); /* takes its time: call it unlocked */
+void process_abandon(struct start *start);
+struct process *process_run(struct system *system, struct start *start, struct process_information *info);
 struct process *process_find(struct system *system, DWORD pid);
 hresult process_terminate(struct process *process, DWORD exit_code);
 hresult process_modify(struct process *process, const wchar_t *settings);

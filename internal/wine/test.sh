@@ -23,10 +23,6 @@ stop
 "$wineserver" -p </dev/null >/dev/null 2>&1
 "$wine" cmd /c exit </dev/null >/dev/null 2>&1
 
-# hcsshim's own patience, in seconds, is four minutes otherwise.
-export HCSSHIM_TIMEOUT_SYSTEMCREATE=5 HCSSHIM_TIMEOUT_SYSTEMSTART=5
-export HCSSHIM_TIMEOUT_SYSTEMPAUSE=5 HCSSHIM_TIMEOUT_SYSTEMRESUME=5
-
 go_test() {
 	GOOS=windows GOARCH=amd64 go test -exec "'$root/internal/wine/exec.sh'" -timeout 10m "$@"
 }

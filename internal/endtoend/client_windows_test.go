@@ -1,0 +1,314 @@
+package endtoend
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/seed-609fd248/libcontainerd"
+)
+
+const (
+	killedCode   = 1067       // of a process that HCS terminated
+	shutdownCode = 0xc000013a // of one that was asked to end
+)
+
+func TestContainerFromCreateToExit(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	spec := testSpec("cmd", "/c", `"echo %GREETING%& echo oops 1>&2& exit 3"`)
+	spec.Process.Env = []string{"GREETING=hello=world"}
+	e.create(t, "web", spec)
+	exit := e.await(t, "web", libcontainerd.StateExit)
+	if exit.ExitCode != 3 || exit.ProcessID != "init" || exit.Err != nil {
+		t.Errorf("exit %+v", exit)
+	}
+	if got := e.output("web"); got != "hello=world\n" {
+		t.Errorf("stdout %q", got)
+	}
+	if got := e.streams["web"].stderr.String(); got != "oops \r\n" {
+		t.Errorf("stderr %q", got)
+	}
+	if got, want := e.trace("web"), "start-container, exit init 3"; got != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+	e.create(t, "web", testSpec("cmd", "/c", "exit 0")) // the id is free again
+	e.awaitNth(t, "web", libcontainerd.StateExit, 2)
+}
+
+func TestMissingProgramIsNotFound(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	err := e.Create("web", testSpec("no-such-program"))
+	if !errors.Is(err, errdefs.ErrNotFound) || !errors.Is(err, libcontainerd.CodeFileNotFound) {
+		t.Errorf("create: %v", err)
+	}
+	if got := e.trace("web"); got != "" {
+		t.Errorf("events %q, want none", got)
+	}
+}
+
+func TestInputIsReadToItsEnd(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "web", testSpec(insideLine("copy")))
+	stdin := e.stdin("web")
+	if _, err := io.WriteString(stdin, "one\ntwo\n"); err != nil {
+		t.Error(err)
+	}
+	if err := stdin.Close(); err != nil {
+		t.Error(err)
+	}
+	if exit := e.await(t, "web", libcontainerd.StateExit); exit.ExitCode != 0 {
+		t.Errorf("exit %+v", exit)
+	}
+	if got := e.output("web"); got != "one\ntwo\n" {
+		t.Errorf("stdout %q", got)
+	}
+}
+
+func TestExecBesideARunningInit(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "web", testSpec(insideLine("run")))
+	e.exec(t, "web", "hello", "cmd", "/c", `"echo from exec& exit 5"`)
+	e.exec(t, "web", "sleeper", insideLine("run"))
+	if exit := e.await(t, "web", libcontainerd.StateExitProcess); exit.ExitCode != 5 || exit.ProcessID != "hello" {
+		t.Errorf("exit of hello %+v", exit)
+	}
+	if got := e.output("hello"); got != "from exec\n" {
+		t.Errorf("stdout %q", got)
+	}
+	if err := e.SignalProcess("web", "sleeper", 9); err != nil {
+		t.Error(err)
+	}
+	e.awaitNth(t, "web", libcontainerd.StateExitProcess, 2)
+	if err := e.Signal("web", 9); err != nil {
+		t.Error(err)
+	}
+	e.await(t, "web", libcontainerd.StateExit)
+	want := fmt.Sprintf("start-container, exit-process hello 5, exit-process sleeper %d, exit init %d", killedCode, killedCode)
+	if got := e.trace("web"); got != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+func TestSignalsEndAContainer(t *testing.T) {
+	for signal, code := range map[int]uint32{15: shutdownCode, 9: killedCode} {
+		t.Run(fmt.Sprint(signal), func(t *testing.T) {
+			standIn(t)
+			e := newEngine(t)
+			e.create(t, "web", testSpec(insideLine("run")))
+			e.exec(t, "web", "second", insideLine("run"))
+			if err := e.Signal("web", 0); err != nil {
+				t.Errorf("signal 0: %v", err)
+			}
+			if err := e.Signal("web", signal); err != nil {
+				t.Error(err)
+			}
+			exit := e.await(t, "web", libcontainerd.StateExit)
+			want := fmt.Sprintf("start-container, exit-process second %d, exit init %d", code, code)
+			if got := e.trace("web"); got != want || exit.Err != nil {
+				t.Errorf("events %q, want %q; %v", got, want, exit.Err)
+			}
+			if err := e.Signal("web", 0); !errdefs.IsNotFound(err) {
+				t.Errorf("signal 0 afterwards: %v", err)
+			}
+		})
+	}
+}
+
+func TestResizeReachesTheConsole(t *testing.T) {
+	_, log := standIn(t)
+	e := newEngine(t)
+	spec := testSpec(insideLine("run"))
+	spec.Process.Terminal = true
+	spec.Process.InitialConsoleSize = [2]int{25, 80}
+	e.create(t, "web", spec)
+	if err := e.Resize("web", "init", 120, 40); err != nil {
+		t.Error(err)
+	}
+	want := `{"Operation":"ConsoleSize","ConsoleSize":{"Height":40,"Width":120}}`
+	if call := log.find("HcsModifyProcess", "web"); call == nil || call.text != want {
+		t.Errorf("HCS was told %v, want %s", call, want)
+	}
+	e.kill(t, "web")
+}
+
+// kill ends a container and waits for its exit.
+func (e *engine) kill(t *testing.T, id string) {
+	t.Helper()
+	if err := e.Signal(id, 9); err != nil {
+		t.Error(err)
+	}
+	e.await(t, id, libcontainerd.StateExit)
+}
+
+func TestPauseAndResume(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "vm", hyperVSpec(t, insideLine("run")))
+	if err := errors.Join(e.Pause("vm"), e.Resume("vm"), e.Pause("vm")); err != nil {
+		t.Error(err)
+	}
+	if err := e.Signal("vm", 15); err != nil { // a paused container can be stopped
+		t.Error(err)
+	}
+	e.await(t, "vm", libcontainerd.StateExit)
+
+	e.create(t, "process", testSpec(insideLine("run")))
+	if err := e.Pause("process"); !errdefs.IsNotImplemented(err) {
+		t.Errorf("pause under process isolation: %v", err)
+	}
+	e.kill(t, "process")
+}
+
+func TestStatsAndSummary(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "web", testSpec(insideLine("run")))
+	e.exec(t, "web", "copy", insideLine("copy"))
+	stats, err := e.Stats("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.Uptime <= 0 || stats.Timestamp.Before(stats.ContainerStartTime) || stats.Storage.WriteSizeBytes == 0 || len(stats.Network) != 1 {
+		t.Errorf("stats %+v", stats)
+	}
+	pids, err := e.GetPidsForContainer("web")
+	if err != nil || len(pids) != 2 {
+		t.Fatalf("pids %v, %v", pids, err)
+	}
+	summary, err := e.Summary("web")
+	if err != nil || len(summary) != 2 {
+		t.Fatalf("summary %+v, %v", summary, err)
+	}
+	for i, s := range summary {
+		if int(s.Pid) != pids[i] || s.ImageName == "" || s.CreatedAt.IsZero() {
+			t.Errorf("summary of %d: %+v", pids[i], s)
+		}
+	}
+	e.kill(t, "web")
+}
+
+// restarts lets a container restart a number of times.
+type restarts struct {
+	mu   sync.Mutex // guards following
+	left int
+}
+
+func (r *restarts) ShouldRestart(uint32) (bool, chan error, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left--
+	now := make(chan error)
+	close(now)
+	return r.left >= 0, now, nil
+}
+
+func (r *restarts) Cancel() error { return nil }
+
+func TestRestartManager(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "web", testSpec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(&restarts{left: 2}))
+	e.await(t, "web", libcontainerd.StateExit)
+	want := "start-container, restart init 4, start-container, restart init 4, start-container, exit init 4"
+	if got := e.trace("web"); got != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+func TestRestore(t *testing.T) {
+	standIn(t)
+	first := newEngine(t)
+	first.create(t, "web", testSpec(insideLine("run")))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := newEngine(t)
+	for _, id := range []string{"web", "unknown"} {
+		if err := second.Restore(id); err != nil {
+			t.Error(err)
+		}
+		if exit := second.await(t, id, libcontainerd.StateExit); exit.ExitCode != 1<<31 {
+			t.Errorf("%s: exit %+v", id, exit)
+		}
+	}
+	second.create(t, "web", testSpec("cmd", "/c", "exit 0"))
+	second.awaitNth(t, "web", libcontainerd.StateExit, 2)
+}
+
+func TestReattach(t *testing.T) {
+	standIn(t)
+	first := newEngine(t)
+	spec := testSpec(insideLine("run"))
+	first.create(t, "web", spec)
+	pid := first.await(t, "web", libcontainerd.StateStart).Pid
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := newEngine(t)
+	if err := second.Restore("web", libcontainerd.WithReattach(spec, pid)); err != nil {
+		t.Fatal(err)
+	}
+	if got := second.await(t, "web", libcontainerd.StateRestore); got.Pid != pid {
+		t.Errorf("restored %+v, want pid %d", got, pid)
+	}
+	second.exec(t, "web", "hello", "cmd", "/c", "echo again")
+	second.await(t, "web", libcontainerd.StateExitProcess)
+	second.kill(t, "web")
+	want := fmt.Sprintf("restore, exit-process hello 0, exit init %d", killedCode)
+	if got := second.trace("web"); got != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+	if got := first.trace("web"); got != "start-container" {
+		t.Errorf("the closed client was told %q", got)
+	}
+}
+
+func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
+	standIn(t)
+	first := newEngine(t)
+	first.create(t, "orphan", testSpec(insideLine("run")))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := newEngine(t)
+	second.create(t, "claimed", testSpec(insideLine("run")))
+	ended, err := second.Reconcile(t.Context(), "")
+	if err != nil || len(ended) != 1 || ended[0].ID != "orphan" {
+		t.Errorf("reconciled %v, %v", ended, err)
+	}
+	second.kill(t, "claimed")
+}
+
+func TestFiftyContainersAtOnce(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			id := fmt.Sprint("c", i)
+			if err := e.Create(id, testSpec("cmd", "/c", fmt.Sprintf(`"echo %s& exit %d"`, id, i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 50 {
+		id := fmt.Sprint("c", i)
+		if exit := e.await(t, id, libcontainerd.StateExit); exit.ExitCode != uint32(i) {
+			t.Errorf("%s: exit %+v", id, exit)
+		}
+		if got, want := e.trace(id), fmt.Sprintf("start-container, exit init %d", i); got != want {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		if got := e.output(id); got != id+"\n" {
+			t.Errorf("%s: stdout %q", id, got)
+		}
+	}
+}
