@@ -39,6 +39,20 @@ func newEngine(t testing.TB, hcs *hcstest.Service, options ...libcontainerd.Remo
 	if hcs == nil {
 		hcs = hcstest.New(t)
 	}
+	e, err := startEngine(t.Output(), hcs, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// startEngine is newEngine for an engine that ends with stop.
+func startEngine(log io.Writer, hcs *hcstest.Service, options ...libcontainerd.RemoteOption) (*engine, error) {
 	e := &engine{
 		hcs:     hcs,
 		infos:   make(map[string][]libcontainerd.StateInfo),
@@ -47,23 +61,21 @@ func newEngine(t testing.TB, hcs *hcstest.Service, options ...libcontainerd.Remo
 	}
 	e.heard = sync.NewCond(&e.mu)
 	logger := logrus.New()
-	logger.SetOutput(t.Output())
+	logger.SetOutput(log)
 	logger.SetLevel(logrus.DebugLevel)
 	client, err := libcontainerd.NewClient(e, append([]libcontainerd.RemoteOption{
 		libcontainerd.WithComputeService(hcs),
 		libcontainerd.WithLogger(logrus.NewEntry(logger)),
 	}, options...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	e.Client = client
-	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-		e.reading.Wait()
-	})
-	return e
+	return e, err
+}
+
+// stop closes the client, and waits until all that was read is over.
+func (e *engine) stop() error {
+	err := e.Close()
+	e.reading.Wait()
+	return err
 }
 
 func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {

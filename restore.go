@@ -78,7 +78,19 @@ func (ctr *container) reopen() error {
 		init.letGo()
 		return err
 	}
+	if plan.hyperv && ctr.isPausedInHCS() {
+		ctr.setPhase(paused)
+	}
 	return nil
+}
+
+// isPausedInHCS tells whether HCS has the container's system paused.
+func (ctr *container) isPausedInHCS() bool {
+	systems, err := ctr.client.list("")
+	if err != nil {
+		ctr.log.WithError(err).Warn("cannot tell whether the container is paused, taking it to run")
+	}
+	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id && s.State == "Paused" })
 }
 
 // leave lets go of a system that could not be taken up.
