@@ -1,12 +1,14 @@
 # "make" or "make help" lists what there is. Everything is built under build/.
 
 GO            ?= go
-FUZZTIME      ?= 10s
+FUZZTIME      ?= 10m
+SOAK_LIVES    ?= 1000000
+SOAK_STEPS    ?= 100000
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-windows fuzz lint vuln licences bench cover golden tidy
+.PHONY: help test race cross examples test-windows soak fuzz lint vuln licences bench cover golden tidy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -29,7 +31,12 @@ examples: ## the examples that are modules of their own, for what the library do
 test-windows: ## the tests as Windows binaries, under Wine (installs it and mingw from Debian's packages)
 	sh internal/wine/test.sh
 
-fuzz: ## each fuzz target for FUZZTIME (10s)
+soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client and model, on a simulated HCS with faults (takes minutes)
+	SOAK_LIVES=$(SOAK_LIVES) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' .
+	SOAK_STEPS=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestClientBehavesAsItsModel$$' . \
+		-rapid.steps=40 -rapid.checks=$$(($(SOAK_STEPS) / 30))
+
+fuzz: ## each fuzz target for FUZZTIME (10m)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$target"; \

@@ -20,7 +20,19 @@ type weather struct {
 	fine atomic.Bool // no faults any more
 
 	// one call in so many meets the fault; 0: none
-	fails, lies, delays, losses int
+	fails, lies, delays, lost int
+
+	serviceLoss time.Duration // between two losses of the service, about; 0: none
+
+	faults, losses atomic.Int64 // that happened
+}
+
+// The weathers of a soak.
+func calm() *weather  { return &weather{fails: 400, lies: 800, delays: 200, lost: 1000} }
+func rough() *weather { return &weather{fails: 40, lies: 80, delays: 20, lost: 100} }
+func foul() *weather  { return &weather{fails: 8, lies: 10, delays: 6, lost: 10} }
+func wild() *weather {
+	return &weather{fails: 40, lies: 80, delays: 20, lost: 100, serviceLoss: 5 * time.Second}
 }
 
 // foulCodes are what calls fail with.
@@ -35,14 +47,22 @@ func (w *weather) react(c hcstest.Call) *hcstest.Fault {
 	if w.fine.Load() {
 		return nil
 	}
+	fault := w.fault(c)
+	if fault != nil {
+		w.faults.Add(1)
+	}
+	return fault
+}
+
+func (w *weather) fault(c hcstest.Call) *hcstest.Fault {
 	switch c.Op {
 	case hcstest.OpHost, hcstest.OpPid:
 		return nil // they cannot fail
 	case hcstest.OpWait, hcstest.OpWaitProcess:
-		if oneIn(w.losses) {
+		if oneIn(w.lost) {
 			return &hcstest.Fault{Hang: true} // the notification is lost
 		}
-		if oneIn(w.losses) {
+		if oneIn(w.lost) {
 			return &hcstest.Fault{Delay: someTime(), Err: foulCode()}
 		}
 		return nil
@@ -129,27 +149,148 @@ func (w *whim) ShouldRestart(uint32) (bool, chan error, error) {
 
 func (w *whim) Cancel() error { return nil }
 
-// live is one container's life: it is created, used and ended, one way or the
-// other.
-func (l *ledger) live(hcs *hcstest.Service, id string) {
-	a := l.open(id)
-	defer l.settle(id)
-	s := spec(someProgram())
-	if oneIn(2) {
-		s = hyperv(someProgram())
+// storm is many containers on a HCS with faults.
+type storm struct {
+	*weather
+	hcs    *hcstest.Service
+	lives  int
+	atOnce int
+	deadly bool // the engine dies in the end, and leaves containers
+}
+
+var errWhim = errors.New("refused")
+
+// engine returns a ledger whose Backend refuses and calls back by chance.
+func (s *storm) engine(t *testing.T) *ledger {
+	t.Helper()
+	l, err := newLedger(s.hcs, libcontainerd.WithCallTimeout(time.Minute),
+		libcontainerd.WithShutdownTimeout(2*time.Minute), libcontainerd.WithTerminateTimeout(time.Minute))
+	must(t, err)
+	l.onState = func(id string, _ libcontainerd.StateInfo) error {
+		if s.fine.Load() {
+			return nil
+		}
+		if oneIn(20) {
+			l.Summary(id)
+		}
+		if oneIn(50) {
+			return errWhim
+		}
+		return nil
 	}
-	s.Process.Terminal = oneIn(4)
+	l.onAttach = func(string, libcontainerd.IOPipe) error {
+		if oneIn(50) && !s.fine.Load() {
+			return errWhim
+		}
+		return nil
+	}
+	return l
+}
+
+// run lives all lives, in a bubble. Then the weather clears, and nothing may be
+// left.
+func (s *storm) run(t *testing.T) figures {
+	t.Helper()
+	l := s.engine(t)
+	s.hcs.OnCall("", s.react)
+	calm := make(chan struct{})
+	if s.serviceLoss > 0 {
+		go s.loseService(calm)
+	}
+
+	var next atomic.Int64
+	var living sync.WaitGroup
+	for range s.atOnce {
+		living.Go(func() {
+			for n := next.Add(1); n <= int64(s.lives); n = next.Add(1) {
+				id := fmt.Sprintf("c%d", n)
+				for over := s.live(l, id); over && oneIn(10); {
+					over = s.live(l, id) // the id is free
+				}
+			}
+		})
+	}
+	living.Wait()
+	s.clear(calm)
+	left := l.left()
+	sum := s.close(t, l)
+	if s.deadly {
+		next := s.engine(t)
+		s.restore(t, next, left)
+		sum.add(s.close(t, next))
+	}
+	if err := s.hcs.Check(); err != nil {
+		t.Errorf("left over: %v", err)
+	}
+	sum.Faults, sum.ServiceLosses = int(s.faults.Load()), int(s.losses.Load())
+	return sum
+}
+
+// clear ends all faults, and lets what came late be cleaned up.
+func (s *storm) clear(calm chan struct{}) {
+	close(calm)
+	s.fine.Store(true)
+	s.hcs.RestoreService()
+	s.hcs.Heal()
+	time.Sleep(time.Hour)
+	synctest.Wait()
+}
+
+// close ends an engine and returns its figures.
+func (s *storm) close(t *testing.T, l *ledger) figures {
+	t.Helper()
+	must(t, l.Close())
+	l.readers.Wait()
+	if err := l.verdict(); err != nil {
+		t.Error(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.figures
+}
+
+// loseService takes the HCS service away now and then; half of the containers
+// outlive it.
+func (s *storm) loseService(calm <-chan struct{}) {
+	for {
+		timer := time.NewTimer(rand.N(2 * s.serviceLoss))
+		select {
+		case <-calm:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		s.losses.Add(1)
+		s.hcs.LoseService(func(string) bool { return oneIn(2) })
+		time.Sleep(rand.N(time.Second))
+		s.hcs.RestoreService()
+	}
+}
+
+// live is one container's life: it is created, used and ended, one way or the
+// other, unless it is left to the next engine.
+func (s *storm) live(l *ledger, id string) (over bool) {
+	a := l.open(id)
+	sp := spec(someProgram())
+	if oneIn(2) {
+		sp = hyperv(someProgram())
+	}
+	sp.Process.Terminal = oneIn(4)
 	var options []libcontainerd.CreateOption
 	if oneIn(4) {
 		options = append(options, libcontainerd.WithRestartManager(new(whim)))
 	}
-	if err := l.create(id, s, options...); err != nil {
-		return
+	if err := l.create(id, sp, options...); err == nil {
+		for n := range rand.IntN(6) {
+			l.use(id, fmt.Sprintf("p%d", n))
+		}
+		if s.deadly && oneIn(20) {
+			return false
+		}
+		s.end(l, id, a)
 	}
-	for n := range rand.IntN(6) {
-		l.use(id, fmt.Sprintf("p%d", n))
-	}
-	l.end(hcs, id, a)
+	l.settle(id)
+	return true
 }
 
 // use does something with a container. What it answers depends on faults; that
@@ -179,10 +320,10 @@ func (l *ledger) use(id, name string) {
 }
 
 // end ends a container and waits until that is heard of.
-func (l *ledger) end(hcs *hcstest.Service, id string, a *account) {
+func (s *storm) end(l *ledger, id string, a *account) {
 	switch rand.IntN(4) {
 	case 0:
-		hcs.Crash(id, libcontainerd.CodeUnexpectedExit)
+		s.hcs.Crash(id, libcontainerd.CodeUnexpectedExit)
 	case 1:
 		l.Signal(id, 15)
 	default:
@@ -196,66 +337,69 @@ func (l *ledger) end(hcs *hcstest.Service, id string, a *account) {
 	}
 }
 
-// storm lives lives containers' lives, so many at once, on a HCS with faults, in
-// a bubble. Then the weather clears, and nothing may be left that HCS does not
-// refuse to end.
-func storm(t *testing.T, w *weather, lives, atOnce int, hcs *hcstest.Service) figures {
-	t.Helper()
-	l, err := newLedger(hcs, libcontainerd.WithCallTimeout(time.Minute),
-		libcontainerd.WithShutdownTimeout(2*time.Minute), libcontainerd.WithTerminateTimeout(time.Minute))
-	must(t, err)
-	refusal := errors.New("refused")
-	l.onState = func(string, libcontainerd.StateInfo) error {
-		if oneIn(50) && !w.fine.Load() {
-			return refusal
-		}
-		return nil
-	}
-	l.onAttach = func(string, libcontainerd.IOPipe) error {
-		if oneIn(50) && !w.fine.Load() {
-			return refusal
-		}
-		return nil
-	}
-	hcs.OnCall("", w.react)
-
-	var next atomic.Int64
-	var living sync.WaitGroup
-	for range atOnce {
-		living.Go(func() {
-			for n := next.Add(1); n <= int64(lives); n = next.Add(1) {
-				l.live(hcs, fmt.Sprintf("c%d", n))
-			}
-		})
-	}
-	living.Wait()
-
-	w.fine.Store(true)
-	hcs.Heal()
-	time.Sleep(time.Hour) // what came late is cleaned up
-	synctest.Wait()
-	if err := hcs.Check(); err != nil {
-		t.Errorf("left over: %v", err)
-	}
-	must(t, l.Close())
-	l.readers.Wait()
-	if err := l.verdict(); err != nil {
-		t.Error(err)
-	}
+// left settles the accounts of the containers that are down, and returns the
+// pids of the init processes of the others, which are left to the next engine.
+func (l *ledger) left() map[string]uint32 {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.figures
+	pids := make(map[string]uint32)
+	var ids []string
+	for id, a := range l.accounts {
+		if a.stage == down {
+			ids = append(ids, id)
+			continue
+		}
+		pids[id] = a.pid
+		for _, e := range a.execs {
+			if e.added && e.exits == 0 {
+				l.figures.ExecsLeft++
+			}
+		}
+	}
+	l.mu.Unlock()
+	for _, id := range ids {
+		l.settle(id)
+	}
+	return pids
+}
+
+// restore takes up, ends, or leaves to Reconcile what a former engine has left.
+func (s *storm) restore(t *testing.T, l *ledger, left map[string]uint32) {
+	t.Helper()
+	for id, pid := range left {
+		a := l.open(id)
+		switch rand.IntN(3) {
+		case 0:
+			must(t, l.Restore(id, libcontainerd.WithReattach(spec("idle"), pid)))
+			s.end(l, id, a)
+		case 1:
+			must(t, l.Restore(id))
+		}
+	}
+	ended, err := l.Reconcile(t.Context(), "")
+	must(t, err)
+	time.Sleep(time.Minute) // its handles are closed
+	l.mu.Lock()
+	l.figures.Left, l.figures.Reconciled = len(left), len(ended)
+	l.mu.Unlock()
+	for id := range left {
+		l.settle(id)
+	}
 }
 
 // Every process that was started has exactly one exit event, in order, whatever
 // HCS does and however many there are.
 func TestManyContainersAtOnceWithFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &weather{fails: 40, lies: 80, delays: 20, losses: 100}
-		f := storm(t, w, 2000, 200, hcstest.New(t, append(chaosPrograms, hcstest.WithCallLimit(0))...))
+		s := &storm{weather: rough(), hcs: newChaosHCS(t), lives: 2000, atOnce: 200}
+		f := s.run(t)
 		t.Logf("%+v", f)
 		if f.Starts == 0 || f.Restarts == 0 || f.ExecExits == 0 || f.FailedCreates == 0 || f.BrokenExits == 0 {
 			t.Error("something did not happen at all")
 		}
 	})
+}
+
+func newChaosHCS(t *testing.T) *hcstest.Service {
+	t.Helper()
+	return hcstest.New(t, append(chaosPrograms, hcstest.WithCallLimit(0))...)
 }

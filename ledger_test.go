@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -34,18 +35,15 @@ type ledger struct {
 type figures struct {
 	Lives, FailedCreates, Starts, Restarts, Exits, BrokenExits int
 	Execs, FailedExecs, ExecExits                              int
+	Left, ExecsLeft, Restored, Reattached, Reconciled          int // by the death of an engine, and what became of it
+	Faults, ServiceLosses                                      int
 }
 
 func (f *figures) add(g figures) {
-	f.Lives += g.Lives
-	f.FailedCreates += g.FailedCreates
-	f.Starts += g.Starts
-	f.Restarts += g.Restarts
-	f.Exits += g.Exits
-	f.BrokenExits += g.BrokenExits
-	f.Execs += g.Execs
-	f.FailedExecs += g.FailedExecs
-	f.ExecExits += g.ExecExits
+	sum, part := reflect.ValueOf(f).Elem(), reflect.ValueOf(g)
+	for i := range sum.NumField() {
+		sum.Field(i).SetInt(sum.Field(i).Int() + part.Field(i).Int())
+	}
 }
 
 // account is what the ledger knows of one container.
@@ -206,7 +204,11 @@ func (l *ledger) enter(id string, info libcontainerd.StateInfo) {
 		}
 		a.stage, a.pid = up, info.Pid
 		a.starts++
-		l.figures.Starts++
+		if info.State == libcontainerd.StateStart {
+			l.figures.Starts++
+		} else {
+			l.figures.Reattached++
+		}
 	case libcontainerd.StateExit, libcontainerd.StateRestart:
 		l.ended(id, a, info)
 	case libcontainerd.StateExitProcess:
@@ -223,6 +225,9 @@ func (l *ledger) enter(id string, info libcontainerd.StateInfo) {
 // ended books the end of one incarnation; l.mu is held.
 func (l *ledger) ended(id string, a *account, info libcontainerd.StateInfo) {
 	switch {
+	case a.stage == down && info.Pid == 0 && info.ExitCode == 1<<31: // that is Restore's
+		l.figures.Restored++
+		return
 	case a.stage == down:
 		l.fault(id, "%s of a container that is down: %+v", info.State, info)
 	case a.stage == pending && info.State == libcontainerd.StateRestart:
