@@ -71,8 +71,9 @@ func FuzzWindowsPath(f *testing.F) {
 				t.Errorf("%q", clean)
 			}
 		}
-		if dir := winJoin(path, "x"); path != "" && winBase(dir) != "x" && !strings.HasSuffix(dir, "x") {
-			t.Errorf("%q joined to x is %q", path, dir)
+		// As on Windows, x may become the device of a bare \??, which is cleaned to x. then.
+		if joined := winJoin(path, "x"); path != "" && winBase(joined) != "x" && !strings.HasSuffix(strings.TrimSuffix(joined, "."), "x") {
+			t.Errorf("%q joined to x is %q", path, joined)
 		}
 		if volume := winVolume(path); volume != "" && (len(volume) == len(path) || strings.HasPrefix(volume, `\??`)) {
 			return // a "." after a bare volume may become a part of its name
