@@ -9,6 +9,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 )
 
 // Lessons 24, 34, D21, D44: the Backend may call every method from inside a
@@ -150,6 +153,45 @@ func TestCallbacksOfAContainerDoNotOverlap(t *testing.T) {
 		must(t, e.Signal("slow", 9))
 		e.awaitExit("slow")
 		time.Sleep(time.Hour) // its last callback is on its way
+	})
+}
+
+// Lesson 30: the start that follows a restart is heard of after it.
+func TestStartFollowsItsRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.onState = func(_ string, info libcontainerd.StateInfo) error {
+			if info.State == libcontainerd.StateRestart {
+				time.Sleep(time.Minute)
+				e.wantEvents(t, "start-container c1", "restart c1 4")
+				if calls := e.hcs.Calls(hcstest.OpCreate); len(calls) != 1 {
+					t.Errorf("created again already: %v", calls)
+				}
+			}
+			return nil
+		}
+		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(closedChannel())}}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "restart c1 4", "start-container c1", "exit c1 4")
+	})
+}
+
+// D44: what a Backend answers to anything but a start is logged.
+func TestRefusedEventIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, hook := test.NewNullLogger()
+		e := newEngine(t, nil, libcontainerd.WithLogger(logrus.NewEntry(logger)))
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.onState = func(string, libcontainerd.StateInfo) error { return errRefused }
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		synctest.Wait()
+		entry := hook.LastEntry()
+		if entry == nil || entry.Level != logrus.ErrorLevel || entry.Data["container"] != "c1" ||
+			entry.Data["state"] != libcontainerd.StateExit || entry.Data[logrus.ErrorKey] != errRefused {
+			t.Errorf("logged %+v", entry)
+		}
 	})
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
 )
 
 // Lessons 39, 41, 42, D1, D6, D12–D15, P1: a start that fails at any step.
@@ -193,6 +195,105 @@ func TestCreateGivesUpAfterTheLastAttempt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// D3: the log tells which attempt of how many failed.
+func TestAttemptsAreCountedInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, hook := test.NewNullLogger()
+		e := newEngine(t, hcstest.New(t, hcstest.WithTP4()), libcontainerd.WithLogger(logrus.NewEntry(logger)))
+		inject(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeNotFound})(e.hcs)
+		if err := e.Create("c1", spec("cmd")); !errdefs.IsNotFound(err) {
+			t.Errorf("got %v", err)
+		}
+		var got []string
+		for _, entry := range hook.AllEntries() {
+			if entry.Level == logrus.WarnLevel {
+				got = append(got, fmt.Sprintf("%v of %v, %v", entry.Data["attempt"], entry.Data["attempts"], entry.Data["container"]))
+			}
+		}
+		if diff := cmp.Diff([]string{"1 of 5, c1", "2 of 5, c1", "3 of 5, c1", "4 of 5, c1"}, got); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// D4: nobody waits for the next attempt of a create that is not wanted any more.
+func TestWaitForTheNextAttemptCanBeEnded(t *testing.T) {
+	for name, end := range map[string]func(e *engine) error{
+		"signal": func(e *engine) error { return e.Signal("c1", 9) },
+		"close":  func(e *engine) error { return e.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil, libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{
+					Attempts: 2, Delay: time.Hour, Codes: []libcontainerd.Code{libcontainerd.CodeBusy},
+				}))
+				e.hcs.Fail(hcstest.OpCreate, "c1", libcontainerd.CodeBusy)
+				began := time.Now()
+				created := make(chan error, 1)
+				go func() { created <- e.Create("c1", spec(untilStopped...)) }()
+				synctest.Wait()
+				must(t, end(e))
+				if err := <-created; !errdefs.IsAborted(err) && !errdefs.IsFailedPrecondition(err) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+// D5: of two creates of one id one reaches HCS.
+func TestOfTwoCreatesOfOneIDOneReachesHCS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		hung := e.hcs.Hang(hcstest.OpCreate, "c1")
+		created := make(chan error, 1)
+		go func() { created <- e.Create("c1", spec(untilStopped...)) }()
+		<-hung.Met()
+		if err := e.Create("c1", spec(untilStopped...)); !errdefs.IsAlreadyExists(err) {
+			t.Errorf("got %v", err)
+		}
+		hung.Release()
+		must(t, <-created)
+		if n := len(e.hcs.Calls(hcstest.OpCreate)); n != 1 {
+			t.Errorf("HCS was asked %d times", n)
+		}
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
+}
+
+// The 2016 client logged the whole spec.
+func TestSecretsAreNotLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const secret = "hush"
+		var log strings.Builder
+		logger := logrus.New()
+		logger.SetOutput(&log)
+		logger.SetLevel(logrus.TraceLevel)
+		e := newEngine(t, nil, libcontainerd.WithLogger(logrus.NewEntry(logger)))
+		s := spec("cmd", "/c", "exit 1")
+		s.Process.Env = []string{"PASSWORD=" + secret, "PASSWORD=again " + secret}
+		s.Windows.CredentialSpec = `{"secret":"` + secret + `"}`
+		s.Windows.FirstStart = true
+		must(t, e.Create("c1", s, libcontainerd.WithRestartManager(&restartManager{})))
+		e.awaitExit("c1")
+		e.hcs.Fail(hcstest.OpCreate, "", libcontainerd.CodeInvalidJSON)
+		if err := e.Create("c1", s); err == nil || strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v", err), secret) {
+			t.Errorf("got %+v", err)
+		}
+		e.hcs.Fail(hcstest.OpCreateProcess, "", libcontainerd.CodeFileNotFound)
+		if err := e.Create("c1", s); err == nil || strings.Contains(fmt.Sprintf("%+v", err), secret) {
+			t.Errorf("got %+v", err)
+		}
+		if text := log.String(); text == "" || strings.Contains(text, secret) {
+			t.Errorf("log: %s", text)
+		}
+	})
 }
 
 // Issue of old: "already exists" of an engine that died.

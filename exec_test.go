@@ -105,6 +105,30 @@ func TestExecExitFollowsItsAttachment(t *testing.T) {
 	})
 }
 
+// D31: an exec that hangs in HCS keeps nobody from ending the container.
+func TestContainerEndsWhileAnExecHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		hung := e.hcs.Hang(hcstest.OpCreateProcess, "c1")
+		began := time.Now()
+		added := make(chan error, 1)
+		go func() { added <- e.AddProcess("c1", "p1", exec(untilStopped...)) }()
+		<-hung.Met()
+		must(t, e.Signal("c1", 9))
+		synctest.Wait()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the signal took %v", took)
+		}
+		e.awaitExit("c1")
+		hung.Release()
+		if err := <-added; err == nil {
+			t.Error("exec in a container that ended")
+		}
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+	})
+}
+
 // D30: the container ends while the engine still attaches.
 func TestContainerEndsWhileAnExecIsBeingAttached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -309,6 +309,27 @@ func TestKilledContainerExitsThoughNoNoticeComes(t *testing.T) {
 	})
 }
 
+// In 2016 such an exit was never reported.
+func TestInitThatEndsWhileASignalHangsIsReported(t *testing.T) {
+	for sig, op := range map[int]hcstest.Op{9: hcstest.OpTerminate, 15: hcstest.OpShutdown} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, nil)
+			must(t, e.Create("c1", spec(untilStopped...)))
+			hung := e.hcs.Inject(hcstest.Rule{Op: op, Times: 1, Fault: hcstest.Fault{Hang: true}})
+			signalled := make(chan error, 1)
+			go func() { signalled <- e.Signal("c1", sig) }()
+			<-hung.Met()
+			e.hcs.ExitProcess("c1", e.last("c1").Pid, 3)
+			if exit := e.awaitExit("c1"); exit.ExitCode != 3 {
+				t.Errorf("exit %+v", exit)
+			}
+			hung.Release()
+			must(t, <-signalled)
+			e.wantEvents(t, "start-container c1", "exit c1 3")
+		})
+	}
+}
+
 // Lessons 27, 46, D31, D33: an end that takes minutes holds up nobody.
 func TestSlowTeardownHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -113,6 +113,41 @@ func TestReattachTakesUpARunningContainer(t *testing.T) {
 	})
 }
 
+// Lesson 15: of several options each one holds.
+func TestEveryOptionOfARestoreHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		s := spec(untilStopped...)
+		pid := orphan(t, hcs, "c1", s)
+		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(nil)}}
+		e := newEngine(t, hcs)
+		must(t, e.Restore("c1", libcontainerd.WithRestartManager(rm), libcontainerd.WithReattach(s, pid)))
+		hcs.ExitProcess("c1", pid, 4)
+		e.await("start-container c1", 1)
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "restore c1", "restart c1 4", "start-container c1", "exit c1 1067")
+	})
+}
+
+// Lesson 57: a container that was paused is paused still.
+func TestReattachTakesUpAPausedContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		s := hyperv(untilStopped...)
+		dead := newEngine(t, hcs)
+		must(t, dead.Create("c1", s))
+		must(t, dead.Pause("c1"))
+		must(t, dead.Close())
+		e := newEngine(t, hcs)
+		must(t, e.Restore("c1", libcontainerd.WithReattach(s, dead.last("c1").Pid)))
+		must(t, e.Resume("c1"))
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "restore c1", "resume c1", "exit c1 3221225786")
+	})
+}
+
 // Streams that nobody had taken are still there.
 func TestReattachGetsTheStreamsThatHCSStillHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
