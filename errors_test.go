@@ -14,80 +14,82 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each case is a row of the catalogue of failures seen in the field: what the
-// code means for that operation.
+// failures are those seen in the field, by their number in the catalogue, and
+// what the code means for that operation. Those that have no code are among the
+// lessons.
+var failures = map[string]struct {
+	op, process string
+	code        Code
+	name        string
+	kind        error
+	retry       Retry
+}{
+	"1 image mismatch":                {"create", "", 0xc0370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
+	"1 image mismatch, HRESULT":       {"create", "", 0x80370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
+	"2 feature off":                   {"create", "", 0x80370102, "HYPERV_NOT_INSTALLED", errdefs.ErrFailedPrecondition, RetryNever},
+	"2 service not available":         {"create", "", 0x80370114, "SERVICE_NOT_AVAILABLE", errdefs.ErrFailedPrecondition, RetryNever},
+	"3 no hypervisor":                 {"create", "", 0xc0351000, "ERROR_HV_NOT_PRESENT", errdefs.ErrFailedPrecondition, RetryNever},
+	"4 not supported":                 {"create", "", 0x32, "ERROR_NOT_SUPPORTED", errdefs.ErrNotImplemented, RetryNever},
+	"5 invalid document":              {"create", "", 0xc037010d, "INVALID_JSON", errdefs.ErrInvalidArgument, RetryNever},
+	"5 invalid data":                  {"create", "", 0x8007000d, "ERROR_INVALID_DATA", errdefs.ErrInvalidArgument, RetryNever},
+	"6 unexpected exit":               {"start", "", 0xc0370106, "UNEXPECTED_EXIT", errdefs.ErrAborted, RetryCallerDecides},
+	"7 terminated during start":       {"start", "", 0xc0370100, "TERMINATED_DURING_START", errdefs.ErrAborted, RetryCallerDecides},
+	"8 no connection to utility VM":   {"create", "", 0xc0370108, "CONNECT_FAILED", errdefs.ErrUnavailable, RetryTransient},
+	"9 no response from utility VM":   {"create", "", 0xc0370109, "TIMEOUT", errdefs.ErrUnavailable, RetryTransient},
+	"9 no response is a deadline too": {"create", "", 0xc0370109, "TIMEOUT", context.DeadlineExceeded, RetryTransient},
+	"10 id in use":                    {"create", "", 0xc037010f, "SYSTEM_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
+	"11 invalid layer":                {"create", "", 0xc0370112, "INVALID_LAYER", errdefs.ErrFailedPrecondition, RetryNever},
+	"12 no system resources":          {"create", "", 0x5aa, "ERROR_NO_SYSTEM_RESOURCES", errdefs.ErrResourceExhausted, RetryNever},
+	"13 page file":                    {"create", "", 0x5af, "ERROR_COMMITMENT_LIMIT", errdefs.ErrResourceExhausted, RetryNever},
+	"14 busy":                         {"create", "", 0xaa, "ERROR_BUSY", errdefs.ErrUnavailable, RetryTransient},
+	"15 no answer in time":            {"create", "", 0x80370118, "OPERATION_TIMEOUT", context.DeadlineExceeded, RetryCallerDecides},
+	"16 path not found":               {"create", "", 0x3, "ERROR_PATH_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
+	"17 file not found":               {"create", "", 0x80070002, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
+	"18 bad name":                     {"create", "", 0x7b, "ERROR_INVALID_NAME", errdefs.ErrInvalidArgument, RetryNever},
+	"19 access denied":                {"create", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
+	"19 access denied by HCS":         {"create", "", 0x8037011b, "ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
+	"20 no vmcompute.dll":             {"new", "", 0x7e, "ERROR_MOD_NOT_FOUND", errdefs.ErrUnavailable, RetryNever},
+	"21 gMSA":                         {"create", "", 0xc0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
+	"21 gMSA, HRESULT":                {"create", "", 0xd0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
+	"24 attach to network":            {"create", "", 0x803b0014, "HCN_ERROR", errdefs.ErrFailedPrecondition, RetryCallerDecides},
+	"25 HCN":                          {"restore", "", 0x803b0015, "HCN_ERROR", errdefs.ErrUnavailable, RetryCallerDecides},
+	"26 HNS object exists":            {"create", "", 0x1392, "ERROR_OBJECT_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
+	"27 port in use":                  {"create", "", 0x20, "ERROR_SHARING_VIOLATION", errdefs.ErrConflict, RetryNever},
+	"28 element not found":            {"list", "", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
+	"29 command not found":            {"exec", "p", 0x2, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
+	"30 bad working directory":        {"exec", "p", 0x10b, "ERROR_DIRECTORY", errdefs.ErrInvalidArgument, RetryNever},
+	"31 bad user":                     {"exec", "p", 0x52e, "ERROR_LOGON_FAILURE", errdefs.ErrInvalidArgument, RetryTransient},
+	"32 exec on stopped system":       {"exec", "p", 0xc0370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryNever},
+	"32 exec in invalid state":        {"exec", "p", 0x80370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryNever},
+	"33 stats in invalid state":       {"stats", "", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryTransient},
+	"33 close stdin in invalid state": {"close stdin", "p", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryIdempotent},
+	"34 kill twice":                   {"kill", "p", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryIdempotent},
+	"35 kill of an ended process":     {"kill", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryIdempotent},
+	"35 kill of an unknown process":   {"signal", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
+	"35 resize of an ended process":   {"resize", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryNever},
+	"36 resize too early":             {"resize", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
+	"39 close stdin, dead handle":     {"close stdin", "p", 0x6, "ERROR_INVALID_HANDLE", errdefs.ErrFailedPrecondition, RetryIdempotent},
+	"39 close stdin, gone":            {"close stdin", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
+	"40 broken pipe":                  {"read", "p", 0x6d, "ERROR_BROKEN_PIPE", errdefs.ErrFailedPrecondition, RetryIdempotent},
+	"42 terminate, gone":              {"terminate", "", 0xc037010e, "SYSTEM_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
+	"42 shutdown, stopped":            {"shutdown", "", 0x80370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryIdempotent},
+	"43 procedure not found":          {"shutdown", "", 0x7f, "ERROR_PROC_NOT_FOUND", errdefs.ErrNotImplemented, RetryNever},
+	"45 unknown interface":            {"create", "", 0x6b5, "RPC_S_UNKNOWN_IF", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 server unavailable":           {"create", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 call failed":                  {"create", "", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 call not executed":            {"create", "", 0x6bf, "RPC_S_CALL_FAILED_DNE", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 service disconnect":           {"create", "", 0x8037011e, "SERVICE_DISCONNECT", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 connection closed":            {"create", "", 0xc037010a, "CONNECTION_CLOSED", errdefs.ErrUnavailable, RetryCallerDecides},
+	"45 list without the service":     {"list", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryTransient},
+	"45 exec may have happened":       {"exec", "p", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryNever},
+	"48 list while a silo dies":       {"list", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryTransient},
+	"48 volume not ready":             {"create", "", 0x15, "ERROR_NOT_READY", errdefs.ErrUnavailable, RetryTransient},
+	"unknown Win32 code":              {"create", "", 0x4242, "", errdefs.ErrUnknown, RetryNever},
+	"unknown HCS code":                {"create", "", 0xc03701ff, "", errdefs.ErrUnknown, RetryNever},
+}
+
 func TestFailureCatalogue(t *testing.T) {
-	tests := map[string]struct {
-		op, process string
-		code        Code
-		name        string
-		kind        error
-		retry       Retry
-	}{
-		"1 image mismatch":                {"create", "", 0xc0370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
-		"1 image mismatch, HRESULT":       {"create", "", 0x80370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
-		"2 feature off":                   {"create", "", 0x80370102, "HYPERV_NOT_INSTALLED", errdefs.ErrFailedPrecondition, RetryNever},
-		"2 service not available":         {"create", "", 0x80370114, "SERVICE_NOT_AVAILABLE", errdefs.ErrFailedPrecondition, RetryNever},
-		"3 no hypervisor":                 {"create", "", 0xc0351000, "ERROR_HV_NOT_PRESENT", errdefs.ErrFailedPrecondition, RetryNever},
-		"4 not supported":                 {"create", "", 0x32, "ERROR_NOT_SUPPORTED", errdefs.ErrNotImplemented, RetryNever},
-		"5 invalid document":              {"create", "", 0xc037010d, "INVALID_JSON", errdefs.ErrInvalidArgument, RetryNever},
-		"5 invalid data":                  {"create", "", 0x8007000d, "ERROR_INVALID_DATA", errdefs.ErrInvalidArgument, RetryNever},
-		"6 unexpected exit":               {"start", "", 0xc0370106, "UNEXPECTED_EXIT", errdefs.ErrAborted, RetryCallerDecides},
-		"7 terminated during start":       {"start", "", 0xc0370100, "TERMINATED_DURING_START", errdefs.ErrAborted, RetryCallerDecides},
-		"8 no connection to utility VM":   {"create", "", 0xc0370108, "CONNECT_FAILED", errdefs.ErrUnavailable, RetryTransient},
-		"9 no response from utility VM":   {"create", "", 0xc0370109, "TIMEOUT", errdefs.ErrUnavailable, RetryTransient},
-		"9 no response is a deadline too": {"create", "", 0xc0370109, "TIMEOUT", context.DeadlineExceeded, RetryTransient},
-		"10 id in use":                    {"create", "", 0xc037010f, "SYSTEM_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
-		"11 invalid layer":                {"create", "", 0xc0370112, "INVALID_LAYER", errdefs.ErrFailedPrecondition, RetryNever},
-		"12 no system resources":          {"create", "", 0x5aa, "ERROR_NO_SYSTEM_RESOURCES", errdefs.ErrResourceExhausted, RetryNever},
-		"13 page file":                    {"create", "", 0x5af, "ERROR_COMMITMENT_LIMIT", errdefs.ErrResourceExhausted, RetryNever},
-		"14 busy":                         {"create", "", 0xaa, "ERROR_BUSY", errdefs.ErrUnavailable, RetryTransient},
-		"15 no answer in time":            {"create", "", 0x80370118, "OPERATION_TIMEOUT", context.DeadlineExceeded, RetryCallerDecides},
-		"16 path not found":               {"create", "", 0x3, "ERROR_PATH_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-		"17 file not found":               {"create", "", 0x80070002, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-		"18 bad name":                     {"create", "", 0x7b, "ERROR_INVALID_NAME", errdefs.ErrInvalidArgument, RetryNever},
-		"19 access denied":                {"create", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
-		"19 access denied by HCS":         {"create", "", 0x8037011b, "ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
-		"20 no vmcompute.dll":             {"new", "", 0x7e, "ERROR_MOD_NOT_FOUND", errdefs.ErrUnavailable, RetryNever},
-		"21 gMSA":                         {"create", "", 0xc0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-		"21 gMSA, HRESULT":                {"create", "", 0xd0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-		"24 attach to network":            {"create", "", 0x803b0014, "HCN_ERROR", errdefs.ErrFailedPrecondition, RetryCallerDecides},
-		"25 HCN":                          {"restore", "", 0x803b0015, "HCN_ERROR", errdefs.ErrUnavailable, RetryCallerDecides},
-		"26 HNS object exists":            {"create", "", 0x1392, "ERROR_OBJECT_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
-		"27 port in use":                  {"create", "", 0x20, "ERROR_SHARING_VIOLATION", errdefs.ErrConflict, RetryNever},
-		"28 element not found":            {"list", "", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
-		"29 command not found":            {"exec", "p", 0x2, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-		"30 bad working directory":        {"exec", "p", 0x10b, "ERROR_DIRECTORY", errdefs.ErrInvalidArgument, RetryNever},
-		"31 bad user":                     {"exec", "p", 0x52e, "ERROR_LOGON_FAILURE", errdefs.ErrInvalidArgument, RetryTransient},
-		"32 exec on stopped system":       {"exec", "p", 0xc0370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryNever},
-		"32 exec in invalid state":        {"exec", "p", 0x80370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryNever},
-		"33 stats in invalid state":       {"stats", "", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryTransient},
-		"33 close stdin in invalid state": {"close stdin", "p", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-		"34 kill twice":                   {"kill", "p", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryIdempotent},
-		"35 kill of an ended process":     {"kill", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryIdempotent},
-		"35 kill of an unknown process":   {"signal", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-		"35 resize of an ended process":   {"resize", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryNever},
-		"36 resize too early":             {"resize", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
-		"39 close stdin, dead handle":     {"close stdin", "p", 0x6, "ERROR_INVALID_HANDLE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-		"39 close stdin, gone":            {"close stdin", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-		"40 broken pipe":                  {"read", "p", 0x6d, "ERROR_BROKEN_PIPE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-		"42 terminate, gone":              {"terminate", "", 0xc037010e, "SYSTEM_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-		"42 shutdown, stopped":            {"shutdown", "", 0x80370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryIdempotent},
-		"43 procedure not found":          {"shutdown", "", 0x7f, "ERROR_PROC_NOT_FOUND", errdefs.ErrNotImplemented, RetryNever},
-		"45 unknown interface":            {"create", "", 0x6b5, "RPC_S_UNKNOWN_IF", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 server unavailable":           {"create", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 call failed":                  {"create", "", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 call not executed":            {"create", "", 0x6bf, "RPC_S_CALL_FAILED_DNE", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 service disconnect":           {"create", "", 0x8037011e, "SERVICE_DISCONNECT", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 connection closed":            {"create", "", 0xc037010a, "CONNECTION_CLOSED", errdefs.ErrUnavailable, RetryCallerDecides},
-		"45 list without the service":     {"list", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryTransient},
-		"45 exec may have happened":       {"exec", "p", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryNever},
-		"48 list while a silo dies":       {"list", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryTransient},
-		"48 volume not ready":             {"create", "", 0x15, "ERROR_NOT_READY", errdefs.ErrUnavailable, RetryTransient},
-		"unknown Win32 code":              {"create", "", 0x4242, "", errdefs.ErrUnknown, RetryNever},
-		"unknown HCS code":                {"create", "", 0xc03701ff, "", errdefs.ErrUnknown, RetryNever},
-	}
-	for name, test := range tests {
+	for name, test := range failures {
 		t.Run(name, func(t *testing.T) {
 			err := newError(test.op, "web1", test.process, test.code)
 			e, ok := errors.AsType[*Error](err)
