@@ -69,6 +69,30 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 	}
 }
 
+// A claim that comes up while HCS is asked about an older one is not lost with it.
+func TestNewLeftoverUnderAnOldIDIsEndedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		fail := func(done bool) {
+			once(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeTimeout, Done: done})(e.hcs)
+			e.hcs.Fail(hcstest.OpList, "", libcontainerd.CodeBusy)
+			if err := e.Create("c1", spec("cmd")); !is(libcontainerd.CodeTimeout)(err) {
+				t.Errorf("got %v", err)
+			}
+		}
+		// HCS has nothing under the id then, but is slow to say so.
+		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpList, Times: 1, Fault: hcstest.Fault{Delay: time.Minute, Done: true}})
+		fail(false)
+		synctest.Wait()
+		fail(true)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		for _, s := range list(t, e.hcs) {
+			t.Errorf("left: %v", s)
+		}
+	})
+}
+
 // What is ended later is the system of then, not one that the id means now.
 func TestWhatIsEndedLaterIsNoNewContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -48,9 +48,9 @@ func (ctr *container) disposeLate(system ComputeSystem, err error) {
 // clearPreviousLife ends the system that an engine before this one, or a former
 // life of the container, has left under its id.
 func (ctr *container) clearPreviousLife() bool {
-	ours := ctr.client.leftovers.claim(ctr.id)
-	if ours == nil {
-		ours = isOver
+	ours := claim(isOver)
+	if known := ctr.client.leftovers.claim(ctr.id); known != nil {
+		ours = *known
 	}
 	ended, err := ctr.endLeftover(ours)
 	if err != nil {
@@ -86,9 +86,9 @@ func (c *client) claimed(systems []ComputeSystemInfo, id string, ours claim) boo
 // have made though it failed. Rounds in the background end them, until none is
 // left or the client is closed.
 type leftovers struct {
-	mu     sync.Mutex       // guards following
-	claims map[string]claim // by id
-	busy   bool             // a round runs or is due
+	mu     sync.Mutex        // guards following
+	claims map[string]*claim // by id; one that comes while there is another has an address of its own
+	busy   bool              // a round runs or is due
 }
 
 // endLater has what HCS did not end be ended once the container's id is free.
@@ -104,9 +104,9 @@ func (c *client) endInBackground(id string, ours claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.claims == nil {
-		l.claims = make(map[string]claim)
+		l.claims = make(map[string]*claim)
 	}
-	l.claims[id] = ours
+	l.claims[id] = &ours
 	if !l.busy {
 		l.busy = true
 		c.tasks.start(func() { c.endLeftovers(100 * time.Millisecond) })
@@ -114,14 +114,24 @@ func (c *client) endInBackground(id string, ours claim) {
 }
 
 // claim is the one that there is on id, nil if there is none.
-func (l *leftovers) claim(id string) claim {
+func (l *leftovers) claim(id string) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.claims[id]
 }
 
-// drop ends the claim on id: nothing is left of the system.
-func (l *leftovers) drop(id string) {
+// drop ends a claim on id, unless there is another by now: nothing is left of the
+// system.
+func (l *leftovers) drop(id string, ours *claim) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.claims[id] == ours {
+		delete(l.claims, id)
+	}
+}
+
+// forget ends any claim on id.
+func (l *leftovers) forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.claims, id)
@@ -152,8 +162,8 @@ func (c *client) endLeftovers(pause time.Duration) {
 		var round sync.WaitGroup
 		for id, ours := range claims {
 			round.Go(func() {
-				if !c.claimed(systems, id, ours) || c.endUnder(id) {
-					l.drop(id)
+				if !c.claimed(systems, id, *ours) || c.endUnder(id) {
+					l.drop(id, ours)
 				}
 			})
 		}
