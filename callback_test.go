@@ -1,6 +1,7 @@
 package libcontainerd_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -189,7 +190,7 @@ func TestRefusedEventIsLogged(t *testing.T) {
 		synctest.Wait()
 		entry := hook.LastEntry()
 		if entry == nil || entry.Level != logrus.ErrorLevel || entry.Data["container"] != "c1" ||
-			entry.Data["state"] != libcontainerd.StateExit || entry.Data[logrus.ErrorKey] != errRefused {
+			entry.Data["state"] != libcontainerd.StateExit || !errors.Is(entry.Data[logrus.ErrorKey].(error), errRefused) {
 			t.Errorf("logged %+v", entry)
 		}
 	})

@@ -66,6 +66,7 @@ func (w *weather) fault(c hcstest.Call) *hcstest.Fault {
 			return &hcstest.Fault{Delay: someTime(), Err: foulCode()}
 		}
 		return nil
+	default: // can
 	}
 	switch {
 	case oneIn(w.delays):

@@ -96,7 +96,7 @@ func (l *ledger) open(id string) *account {
 
 // create is Create, whose result must agree with the events.
 func (l *ledger) create(id string, spec libcontainerd.Spec, options ...libcontainerd.CreateOption) error {
-	err := l.Client.Create(id, spec, options...)
+	err := l.Create(id, spec, options...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.accounts[id]

@@ -816,6 +816,7 @@ func (m *machine) close(t *rapid.T) {
 			}
 			c.paused = c.state == isPaused
 			c.state, c.execs = isOrphan, nil
+		case isOrphan: // of an engine before
 		}
 	}
 	if err := m.e.stop(); err != nil {
