@@ -189,8 +189,12 @@ func TestRefusedEventIsLogged(t *testing.T) {
 		e.awaitExit("c1")
 		synctest.Wait()
 		entry := hook.LastEntry()
-		if entry == nil || entry.Level != logrus.ErrorLevel || entry.Data["container"] != "c1" ||
-			entry.Data["state"] != libcontainerd.StateExit || !errors.Is(entry.Data[logrus.ErrorKey].(error), errRefused) {
+		if entry == nil {
+			t.Fatal("nothing is logged")
+		}
+		refusal, _ := entry.Data[logrus.ErrorKey].(error)
+		if entry.Level != logrus.ErrorLevel || entry.Data["container"] != "c1" ||
+			entry.Data["state"] != libcontainerd.StateExit || !errors.Is(refusal, errRefused) {
 			t.Errorf("logged %+v", entry)
 		}
 	})

@@ -55,18 +55,17 @@ func (w *weather) react(c hcstest.Call) *hcstest.Fault {
 }
 
 func (w *weather) fault(c hcstest.Call) *hcstest.Fault {
-	switch c.Op {
-	case hcstest.OpHost, hcstest.OpPid:
-		return nil // they cannot fail
-	case hcstest.OpWait, hcstest.OpWaitProcess:
-		if oneIn(w.lost) {
+	if c.Op == hcstest.OpHost || c.Op == hcstest.OpPid { // they cannot fail
+		return nil
+	}
+	if c.Op == hcstest.OpWait || c.Op == hcstest.OpWaitProcess {
+		switch {
+		case oneIn(w.lost):
 			return &hcstest.Fault{Hang: true} // the notification is lost
-		}
-		if oneIn(w.lost) {
+		case oneIn(w.lost):
 			return &hcstest.Fault{Delay: someTime(), Err: foulCode()}
 		}
 		return nil
-	default: // can
 	}
 	switch {
 	case oneIn(w.delays):
