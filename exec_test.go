@@ -153,6 +153,30 @@ func TestContainerEndsWhileAnExecIsBeingAttached(t *testing.T) {
 	})
 }
 
+// D30: the container is still at its end when the engine has attached.
+func TestExecIsAttachedWhileItsContainerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.onAttach = func(string, libcontainerd.IOPipe) error {
+			time.Sleep(3 * libcontainerd.DefaultGrace / 2)
+			return nil
+		}
+		added := make(chan error, 1)
+		go func() { added <- e.AddProcess("c1", "p1", exec(untilStopped...)) }()
+		synctest.Wait()
+		hang(hcstest.OpCloseProcess)(e.hcs) // so that the end takes a while
+		must(t, e.Signal("c1", 9))
+		if err := <-added; !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("exec in a container that ends: %v", err)
+		}
+		e.wantEvents(t, "start-container c1")
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+		e.hcs.Heal()
+	})
+}
+
 // Lesson 25, D29: names and pids of processes that have ended are free.
 func TestExecNameIsFreeWhenItsExitIsHeardOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

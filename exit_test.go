@@ -2,6 +2,7 @@ package libcontainerd_test
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -286,6 +287,57 @@ func TestKillGoesThroughASecondHandleWhenTheFirstHangs(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		e.hcs.Heal()
+	})
+}
+
+// slowPipes is a HCS whose stdin pipes take an hour to close, as a pipe may that
+// waits for the I/O that is under way.
+type slowPipes struct{ *hcstest.Service }
+
+type slowPipesSystem struct{ libcontainerd.ComputeSystem }
+
+type slowPipesProcess struct{ libcontainerd.ComputeProcess }
+
+type slowPipe struct{ io.WriteCloser }
+
+func (s slowPipes) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
+	system, err := s.Service.CreateComputeSystem(id, configuration)
+	return slowPipesSystem{system}, err
+}
+
+func (s slowPipesSystem) CreateProcess(config *libcontainerd.ProcessConfig) (libcontainerd.ComputeProcess, error) {
+	process, err := s.ComputeSystem.CreateProcess(config)
+	return slowPipesProcess{process}, err
+}
+
+func (p slowPipesProcess) Stdio() (stdin io.WriteCloser, stdout, stderr io.ReadCloser, err error) {
+	stdin, stdout, stderr, err = p.ComputeProcess.Stdio()
+	return slowPipe{stdin}, stdout, stderr, err
+}
+
+func (p slowPipe) Close() error {
+	time.Sleep(time.Hour)
+	return p.WriteCloser.Close()
+}
+
+func TestPipesThatAreSlowToCloseHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		e := newEngine(t, hcs, libcontainerd.WithComputeService(slowPipes{hcs}))
+		began := time.Now()
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 5")))
+		must(t, e.AddProcess("c1", "p2", exec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.onState = func(string, libcontainerd.StateInfo) error { return errRefused }
+		if err := e.Create("c1", spec(untilStopped...)); !is(errRefused)(err) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(2 * time.Hour)
 	})
 }
 

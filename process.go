@@ -345,12 +345,13 @@ func (p *process) discard() {
 	p.drop()
 }
 
-// end releases a process that has ended, without waiting for HCS: its exit is
-// to be reported. Its output stays open for a while, to be read to its end.
+// end releases a process that has ended, without waiting for HCS or for a pipe:
+// its exit is to be reported. Its output stays open for a while, to be read to
+// its end.
 func (p *process) end() {
 	c := p.container.client
 	if p.streams != nil {
-		p.streams.linger(c.grace)
+		c.tasks.start(func() { p.streams.linger(c.grace) })
 	}
 	p.handle.close(&c.tasks)
 }
@@ -369,7 +370,7 @@ func (p *process) letGo() {
 	streams, handle := p.streams, p.handle
 	p.container.mu.Unlock()
 	if streams != nil {
-		streams.cut()
+		p.container.client.tasks.start(streams.cut)
 	}
 	if handle != nil {
 		handle.close(&p.container.client.tasks)
