@@ -73,9 +73,9 @@ func TestInputIsReadToItsEnd(t *testing.T) {
 func TestExecBesideARunningInit(t *testing.T) {
 	standIn(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec(insideLine("run")))
+	e.create(t, "web", testSpec("cmd"))
 	e.exec(t, "web", "hello", "cmd", "/c", `"echo from exec& exit 5"`)
-	e.exec(t, "web", "sleeper", insideLine("run"))
+	e.exec(t, "web", "sleeper", "cmd")
 	if exit := e.await(t, "web", libcontainerd.StateExitProcess); exit.ExitCode != 5 || exit.ProcessID != "hello" {
 		t.Errorf("exit of hello %+v", exit)
 	}
@@ -101,8 +101,8 @@ func TestSignalsEndAContainer(t *testing.T) {
 		t.Run(fmt.Sprint(signal), func(t *testing.T) {
 			standIn(t)
 			e := newEngine(t)
-			e.create(t, "web", testSpec(insideLine("run")))
-			e.exec(t, "web", "second", insideLine("run"))
+			e.create(t, "web", testSpec("cmd"))
+			e.exec(t, "web", "second", "cmd")
 			if err := e.Signal("web", 0); err != nil {
 				t.Errorf("signal 0: %v", err)
 			}
@@ -124,7 +124,7 @@ func TestSignalsEndAContainer(t *testing.T) {
 func TestResizeReachesTheConsole(t *testing.T) {
 	_, log := standIn(t)
 	e := newEngine(t)
-	spec := testSpec(insideLine("run"))
+	spec := testSpec("cmd")
 	spec.Process.Terminal = true
 	spec.Process.InitialConsoleSize = [2]int{25, 80}
 	e.create(t, "web", spec)
@@ -150,7 +150,7 @@ func (e *engine) kill(t *testing.T, id string) {
 func TestPauseAndResume(t *testing.T) {
 	standIn(t)
 	e := newEngine(t)
-	e.create(t, "vm", hyperVSpec(t, insideLine("run")))
+	e.create(t, "vm", hyperVSpec(t, "cmd"))
 	if err := errors.Join(e.Pause("vm"), e.Resume("vm"), e.Pause("vm")); err != nil {
 		t.Error(err)
 	}
@@ -159,7 +159,7 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	e.await(t, "vm", libcontainerd.StateExit)
 
-	e.create(t, "process", testSpec(insideLine("run")))
+	e.create(t, "process", testSpec("cmd"))
 	if err := e.Pause("process"); !errdefs.IsNotImplemented(err) {
 		t.Errorf("pause under process isolation: %v", err)
 	}
@@ -169,7 +169,7 @@ func TestPauseAndResume(t *testing.T) {
 func TestStatsAndSummary(t *testing.T) {
 	standIn(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec(insideLine("run")))
+	e.create(t, "web", testSpec("cmd"))
 	e.exec(t, "web", "copy", insideLine("copy"))
 	stats, err := e.Stats("web")
 	if err != nil {
@@ -225,7 +225,7 @@ func TestRestartManager(t *testing.T) {
 func TestRestore(t *testing.T) {
 	standIn(t)
 	first := newEngine(t)
-	first.create(t, "web", testSpec(insideLine("run")))
+	first.create(t, "web", testSpec("cmd"))
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestRestore(t *testing.T) {
 func TestReattach(t *testing.T) {
 	standIn(t)
 	first := newEngine(t)
-	spec := testSpec(insideLine("run"))
+	spec := testSpec("cmd")
 	first.create(t, "web", spec)
 	pid := first.await(t, "web", libcontainerd.StateStart).Pid
 	if err := first.Close(); err != nil {
@@ -273,12 +273,12 @@ func TestReattach(t *testing.T) {
 func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
 	standIn(t)
 	first := newEngine(t)
-	first.create(t, "orphan", testSpec(insideLine("run")))
+	first.create(t, "orphan", testSpec("cmd"))
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	second := newEngine(t)
-	second.create(t, "claimed", testSpec(insideLine("run")))
+	second.create(t, "claimed", testSpec("cmd"))
 	ended, err := second.Reconcile(t.Context(), "")
 	if err != nil || len(ended) != 1 || ended[0].ID != "orphan" {
 		t.Errorf("reconciled %v, %v", ended, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,10 +39,10 @@ type engineStreams struct {
 // quick are limits that let faults be seen soon.
 func quick() []libcontainerd.RemoteOption {
 	return []libcontainerd.RemoteOption{
-		libcontainerd.WithShutdownTimeout(3 * time.Second),
-		libcontainerd.WithTerminateTimeout(3 * time.Second),
-		libcontainerd.WithCallTimeout(3 * time.Second),
-		libcontainerd.WithGrace(2 * time.Second),
+		libcontainerd.WithShutdownTimeout(5 * time.Second),
+		libcontainerd.WithTerminateTimeout(5 * time.Second),
+		libcontainerd.WithCallTimeout(5 * time.Second),
+		libcontainerd.WithGrace(5 * time.Second),
 	}
 }
 
@@ -168,6 +169,16 @@ func (e *engine) traceLocked(id string) string {
 		}
 	}
 	return b.String()
+}
+
+// forget drops what is known of a container and its streams.
+func (e *engine) forget(id string, execs ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = slices.DeleteFunc(e.events, func(event engineEvent) bool { return event.id == id })
+	for _, name := range append(execs, id) {
+		delete(e.streams, name)
+	}
 }
 
 // create creates a container.

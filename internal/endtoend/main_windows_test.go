@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/windows"
 )
 
 // The test binary is also what runs in the containers where Wine's cmd.exe has
@@ -21,6 +23,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "inside" {
 		inside(os.Args[2])
 	}
+	logrus.SetOutput(io.Discard) // hcsshim's: an error for every handle closed before its process ends
 	os.Exit(m.Run())
 }
 
@@ -32,9 +35,8 @@ func inside(job string) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	case "run":
-		fmt.Println("running")
-		time.Sleep(time.Hour)
+	case "interrupted":
+		windows.ExitProcess(0xc000013a)
 	}
 	os.Exit(0)
 }
@@ -85,7 +87,8 @@ func impatient(t *testing.T) bool {
 		return true
 	}
 	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Env = append(os.Environ(), "HCSSHIM_TIMEOUT_SYSTEMSTART="+seconds,
+	again.Env = append(os.Environ(),
+		"HCSSHIM_TIMEOUT_SYSTEMCREATE="+seconds, "HCSSHIM_TIMEOUT_SYSTEMSTART="+seconds,
 		"HCSSHIM_TIMEOUT_SYSTEMPAUSE="+seconds, "HCSSHIM_TIMEOUT_SYSTEMRESUME="+seconds)
 	if output, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, output)

@@ -53,7 +53,7 @@ func suiteConfig(t *testing.T) hcstest.SuiteConfig {
 		HyperV:  &hyperV,
 		Commands: hcstest.SuiteCommands{
 			Copy: insideLine("copy"),
-			Run:  insideLine("run"),
+			Run:  "cmd", // which waits for a command
 		},
 	}
 }
@@ -107,10 +107,10 @@ func createSystem(t *testing.T, service libcontainerd.ComputeService, id string)
 	return system
 }
 
-// startProcess starts a command without streams.
+// startProcess starts a command; cmd alone waits for its input.
 func startProcess(t *testing.T, system libcontainerd.ComputeSystem, commandLine string) libcontainerd.ComputeProcess {
 	t.Helper()
-	process, err := system.CreateProcess(&libcontainerd.ProcessConfig{CommandLine: commandLine})
+	process, err := system.CreateProcess(&libcontainerd.ProcessConfig{CommandLine: commandLine, CreateStdInPipe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestFailuresOfEveryCall(t *testing.T) {
 			if err := system.Start(); err != nil {
 				t.Fatal(err)
 			}
-			process := startProcess(t, system, insideLine("run"))
+			process := startProcess(t, system, "cmd")
 
 			order(t, tt.fault)
 			err := tt.call(subject{service, system, process})
@@ -210,7 +210,7 @@ func TestKillDoesNotTakeTheSystemAlong(t *testing.T) {
 	if err := system.Start(); err != nil {
 		t.Fatal(err)
 	}
-	process := startProcess(t, system, insideLine("run"))
+	process := startProcess(t, system, "cmd")
 
 	order(t, "HcsOpenComputeSystem=0x80070005")
 	if err := process.Kill(); !errors.Is(err, libcontainerd.CodeAccessDenied) {
@@ -241,7 +241,7 @@ func TestKillOfAProcess(t *testing.T) {
 			if err := system.Start(); err != nil {
 				t.Fatal(err)
 			}
-			process := startProcess(t, system, insideLine("run"))
+			process := startProcess(t, system, "cmd")
 			order(t, tt.fault)
 			if err := process.Kill(); (err == nil) != tt.ok {
 				t.Errorf("kill: %v", err)
@@ -262,7 +262,7 @@ func TestConcurrentKillsAreOne(t *testing.T) {
 	if err := system.Start(); err != nil {
 		t.Fatal(err)
 	}
-	process := startProcess(t, system, insideLine("run"))
+	process := startProcess(t, system, "cmd")
 	killed := make(chan error)
 	for range 8 {
 		go func() { killed <- process.Kill() }()
@@ -286,10 +286,10 @@ func TestStartAndWaitBothHearOfTheEnd(t *testing.T) {
 		name  string
 		start string // faults while the system starts
 		then  string // and when it does
-		code  libcontainerd.Code
+		want  error
 	}{
 		{"a crash", "HcsStartComputeSystem=crash", "", libcontainerd.CodeUnexpectedExit},
-		{"the service vanishes", "SystemStartCompleted=lost", "Service=gone", libcontainerd.CodeServiceDisconnect},
+		{"the service vanishes", "SystemStartCompleted=lost", "Service=gone", errdefs.ErrUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -305,11 +305,11 @@ func TestStartAndWaitBothHearOfTheEnd(t *testing.T) {
 					eventually(t, "it starts", func() bool { return log.find("HcsStartComputeSystem", id) != nil })
 					order(t, tt.then)
 				}
-				if err := <-started; !errors.Is(err, tt.code) {
-					t.Errorf("start: %v, want code %#x", err, uint32(tt.code))
+				if err := <-started; !errors.Is(err, tt.want) {
+					t.Errorf("start: %v, want %v", err, tt.want)
 				}
-				if err := <-waited; !errors.Is(err, tt.code) {
-					t.Errorf("wait: %v, want code %#x", err, uint32(tt.code))
+				if err := <-waited; !errors.Is(err, tt.want) {
+					t.Errorf("wait: %v, want %v", err, tt.want)
 				}
 				order(t, "")
 			}
@@ -380,7 +380,7 @@ func TestServiceThatVanishes(t *testing.T) {
 	if err := system.Start(); err != nil {
 		t.Fatal(err)
 	}
-	process := startProcess(t, system, insideLine("run"))
+	process := startProcess(t, system, "cmd")
 	order(t, "Service=gone")
 	if _, err := process.Wait(); !errors.Is(err, libcontainerd.CodeServiceDisconnect) {
 		t.Errorf("wait for the process: %v", err)

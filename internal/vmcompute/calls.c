@@ -75,8 +75,8 @@ static BOOL enter(struct call *call, const char *name, struct handle *handle, co
 
 	log_line(name, call->id, text);
 	call->fault = fault_for(name, call->id);
-	while (call->fault.kind == HANG && fault_for(name, call->id).kind == HANG)
-		Sleep(10);
+	if (call->fault.kind == HANG)
+		fault_hang();
 	if (call->fault.kind == SLOW)
 		Sleep(call->fault.value);
 

@@ -99,6 +99,20 @@ struct fault fault_for(const char *name, const wchar_t *id)
 	return fault;
 }
 
+/* Waits until the orders change, by which a hang ends. */
+void fault_hang(void)
+{
+	wchar_t *before = orders_text(), *now = orders_text();
+
+	while (before && now && !wcscmp(before, now)) {
+		Sleep(10);
+		free(now);
+		now = orders_text();
+	}
+	free(before);
+	free(now);
+}
+
 BOOL fault_service_gone(void)
 {
 	wchar_t *text = orders_text();

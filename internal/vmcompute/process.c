@@ -96,7 +96,7 @@ static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3]
 	wchar_t *directory = json_string(json_member(parameters, L"WorkingDirectory"));
 	wchar_t *environment = environment_block(json_member(parameters, L"Environment"));
 	if (!CreateProcessW(program, command, NULL, NULL, count > 0,
-			CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | CREATE_NO_WINDOW | EXTENDED_STARTUPINFO_PRESENT,
+			CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | DETACHED_PROCESS | EXTENDED_STARTUPINFO_PRESENT,
 			environment, directory && *directory ? directory : NULL, &startup.StartupInfo, started))
 		error = GetLastError();
 

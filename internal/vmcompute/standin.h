@@ -152,6 +152,7 @@ struct fault {
 
 /* Finds, and counts as used, the fault ordered for a call or notification. */
 struct fault fault_for(const char *name, const wchar_t *id);
+void fault_hang(void);
 BOOL fault_service_gone(void);
 void log_line(const char *what, const wchar_t *id, const wchar_t *text);
 void log_status(const char *what, const wchar_t *id, DWORD status);

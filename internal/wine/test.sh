@@ -29,7 +29,9 @@ go_test() {
 
 # The race detector needs cgo, and so the compiler that prepare.sh has installed.
 echo "all tests, with the race detector"
-LIBCONTAINERD_STANDIN=1 CGO_ENABLED=1 CC=x86_64-w64-mingw32-gcc go_test -race "$@" ./...
+export CC=x86_64-w64-mingw32-gcc
+CGO_ENABLED=1 GOOS=windows GOARCH=amd64 go build -race -o "$build/hcsrun.exe" ./cmd/hcsrun
+LIBCONTAINERD_STANDIN=1 LIBCONTAINERD_HCSRUN=$build/hcsrun.exe CGO_ENABLED=1 go_test -race "$@" ./...
 
 echo "a host of Technical Preview 4"
 cp "$build/tp4/vmcompute.dll" "$system32/"
