@@ -208,6 +208,7 @@ func TestExitNeverOvertakesTheStart(t *testing.T) {
 			if info.State == libcontainerd.StateStart {
 				must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 1")))
 				time.Sleep(time.Minute) // all is over by then
+				e.wantEvents(t, "start-container c1")
 			}
 			return nil
 		}
