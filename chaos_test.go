@@ -399,7 +399,8 @@ func TestManyContainersAtOnceWithFaults(t *testing.T) {
 	})
 }
 
-func newChaosHCS(t *testing.T) *hcstest.Service {
+func newChaosHCS(t *testing.T, options ...hcstest.Option) *hcstest.Service {
 	t.Helper()
-	return hcstest.New(t, append(chaosPrograms, hcstest.WithCallLimit(0))...)
+	options = append(options, hcstest.WithCallLimit(0))
+	return hcstest.New(t, append(options, chaosPrograms...)...)
 }

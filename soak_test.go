@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
 // defaultLives is a thousandth of what "make soak" runs.
@@ -31,9 +33,9 @@ func soakLives(t *testing.T) int {
 // doubled, none is out of order, and no goroutine, handle, process or memory is
 // left.
 func TestSoak(t *testing.T) {
-	const perShard = 1000 // lives with one HCS and one engine, in one bubble
 	lives := soakLives(t)
 	weathers := []func() *weather{rough, calm, foul, wild}
+	perShard := min(1000, (lives+3)/len(weathers)) // with one HCS and one engine, in one bubble
 	var sum figures
 	var simulated time.Duration
 	var heaps []uint64
@@ -41,10 +43,14 @@ func TestSoak(t *testing.T) {
 	for shard := 0; sum.Lives < lives; shard++ {
 		synctest.Test(t, func(t *testing.T) {
 			epoch := time.Now()
+			var options []hcstest.Option
+			if shard/len(weathers)%2 == 1 {
+				options = append(options, hcstest.WithRawStops())
+			}
 			s := &storm{
 				weather: weathers[shard%len(weathers)](),
-				hcs:     newChaosHCS(t),
-				lives:   min(perShard, lives),
+				hcs:     newChaosHCS(t, options...),
+				lives:   perShard,
 				atOnce:  100,
 				deadly:  true,
 			}
