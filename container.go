@@ -218,7 +218,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
-			ctr.client.leftovers.forget(ctr.id) // or the id would not have been free
+			ctr.forgetLeftover() // or the id would not have been free
 			return system, nil
 		}
 		if errdefs.IsAlreadyExists(err) {

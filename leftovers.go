@@ -91,11 +91,18 @@ type leftovers struct {
 	busy   bool              // a round runs or is due
 }
 
-// endLater has what HCS did not end be ended once the container's id is free.
+// endLater has what HCS did not end be ended once the container's id is free; nil:
+// nothing.
 func (ctr *container) endLater(ours claim) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.leftover = ours
+}
+
+// forgetLeftover drops every claim on what HCS had under the container's id.
+func (ctr *container) forgetLeftover() {
+	ctr.endLater(nil)
+	ctr.client.leftovers.forget(ctr.id)
 }
 
 // endInBackground ends what HCS has under id, however long it takes.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
@@ -167,6 +168,36 @@ func TestSignalEndsARestartThatIsUnderWay(t *testing.T) {
 			t.Errorf("exit %+v", exit)
 		}
 		e.wantEvents(t, "start-container c1", "restart c1 4", "exit c1 4")
+	})
+}
+
+// What the former life of a container could not end is no matter once HCS has
+// given its id to the next one.
+func TestRestartForgetsWhatItsFormerLifeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		wait := make(chan error)
+		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(wait)}}
+		must(t, e.Create("c1", spec(untilStopped...), libcontainerd.WithRestartManager(rm)))
+		var refusals []*hcstest.Injection
+		for _, op := range []hcstest.Op{hcstest.OpShutdown, hcstest.OpTerminate, hcstest.OpOpen} {
+			refusals = append(refusals, e.hcs.Inject(hcstest.Rule{Op: op, Fault: hcstest.Fault{Err: libcontainerd.CodeInvalidParameter}}))
+		}
+		e.hcs.ExitProcess("c1", e.last("c1").Pid, 4)
+		e.await("restart c1 4", 1)
+		for _, r := range refusals {
+			r.Release()
+		}
+		e.hcs.Crash("c1", libcontainerd.CodeUnexpectedExit) // it ends by itself
+		opened := len(e.hcs.Calls(hcstest.OpOpen))
+		close(wait)
+		e.await("start-container c1", 2)
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		time.Sleep(time.Hour)
+		if n := len(e.hcs.Calls(hcstest.OpOpen)) - opened; n > 0 {
+			t.Errorf("it was looked for %d times", n)
+		}
 	})
 }
 
