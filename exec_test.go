@@ -129,6 +129,29 @@ func TestContainerEndsWhileAnExecHangs(t *testing.T) {
 	})
 }
 
+func TestExecThatComesLateIsKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		hung := e.hcs.Hang(hcstest.OpCreateProcess, "c1")
+		if err := e.AddProcess("c1", "p1", exec("timeout", "/t", "-1")); !errdefs.IsDeadlineExceeded(err) {
+			t.Errorf("got %v", err)
+		}
+		hung.Release()
+		synctest.Wait()
+		list, err := e.Summary("c1")
+		must(t, err)
+		for _, s := range list {
+			if strings.HasPrefix(s.ImageName, "timeout") {
+				t.Errorf("it runs: %+v", s)
+			}
+		}
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+	})
+}
+
 // D30: the container ends while the engine still attaches.
 func TestContainerEndsWhileAnExecIsBeingAttached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
