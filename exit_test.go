@@ -197,7 +197,7 @@ func TestWaitThatFailsDuringTheTeardownIsNoStop(t *testing.T) {
 				hcs := hcstest.New(t)
 				e := newEngine(t, hcs)
 				prepare(hcs)
-				slow(hcstest.OpStop, time.Minute)(hcs) // so that the failure comes first
+				once(hcstest.OpStop, hcstest.Fault{Hang: true})(hcs) // what was accepted is not done
 				once(hcstest.OpWait, hcstest.Fault{Delay: time.Second, Err: libcontainerd.CodeInvalidHandle})(hcs)
 				if e.Create("c1", spec("cmd", "/c", "exit 3")) == nil {
 					e.awaitExit("c1")
