@@ -65,8 +65,10 @@ func TestRestoreThatFailsReportsNoExit(t *testing.T) {
 		prepare func(*hcstest.Service)
 		kind    func(error) bool
 	}{
-		"open is refused":      {func(h *hcstest.Service) { h.Fail(hcstest.OpOpen, "", libcontainerd.CodeAccessDenied) }, errdefs.IsPermissionDenied},
-		"it does not end":      {hang(hcstest.OpStop), errdefs.IsDeadlineExceeded},
+		"open is refused": {func(h *hcstest.Service) { h.Fail(hcstest.OpOpen, "", libcontainerd.CodeAccessDenied) }, errdefs.IsPermissionDenied},
+		"it does not end": {hang(hcstest.OpStop), errdefs.IsDeadlineExceeded},
+		"its wait fails": {both(hang(hcstest.OpStop), func(h *hcstest.Service) { h.Fail(hcstest.OpWait, "", libcontainerd.CodeInvalidHandle) }),
+			is(libcontainerd.CodeInvalidHandle)},
 		"terminate hangs":      {hang(hcstest.OpTerminate), errdefs.IsDeadlineExceeded},
 		"terminate is refused": {func(h *hcstest.Service) { h.Fail(hcstest.OpTerminate, "", libcontainerd.CodeAccessDenied) }, errdefs.IsPermissionDenied},
 	} {
