@@ -117,7 +117,7 @@ var lessons = []lesson{
 	{id: "D18", behaviour: "an exit code that cannot be had is not 0", tests: []string{"TestUnknownExitCodeIsNoSuccess"}},
 	{id: "D19", behaviour: "why an exit code cannot be had is told", tests: []string{"TestUnknownExitCodeIsNoSuccess", "TestSystemWhoseWaitFailsIsEnded"}},
 	{id: "D20", behaviour: "a system that does not shut down is terminated", tests: []string{"TestTeardownAfterTheExitOfInit"}},
-	{id: "D21", behaviour: "the restart manager and the Backend are called without a lock", tests: []string{"TestBackendMayCallEveryMethodFromACallback", "TestEngineMayHoldItsLockWhileItCalls"}},
+	{id: "D21", behaviour: "the restart manager and the Backend are called without a lock", tests: []string{"TestRestartManagerMayCallTheClient", "TestBackendMayCallEveryMethodFromACallback", "TestEngineMayHoldItsLockWhileItCalls"}},
 	{id: "D22", behaviour: "a restart waits for the old system, frees the old entry, tells its errors, and takes a nil channel", tests: []string{"TestRestartManagerStartsTheContainerAgain", "TestRestartThatFailsIsAnExit", "TestRestartIsNoFirstStart"}},
 	{id: "D23", behaviour: "a container that has exited is unknown", tests: []string{"TestContainerRunsToItsExit", "TestUnknownIDIsNotFoundForEveryMethod"}},
 	{id: "D24", behaviour: "what waits for an exit returns no error", because: "watchInit and watchSystem return nothing; errors travel in the exit event"},

@@ -51,6 +51,32 @@ func TestRestartIsNoFirstStart(t *testing.T) {
 	})
 }
 
+// D21: the restart manager is asked, and told, with no lock held.
+func TestRestartManagerMayCallTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		use := func() {
+			e.Signal("c1", 0)
+			e.Summary("c1")
+			e.Restore("c1")
+		}
+		wait := make(chan error)
+		rm := &restartManager{
+			answers: []func() (bool, chan error, error){func() (bool, chan error, error) {
+				use()
+				return true, wait, nil
+			}},
+			onCancel: use,
+		}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+		e.await("restart c1", 1)
+		synctest.Wait()
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "restart c1 4", "exit c1 4")
+	})
+}
+
 func TestWhileARestartIsPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
