@@ -330,6 +330,7 @@ func TestPipesThatAreSlowToCloseHoldUpNobody(t *testing.T) {
 		must(t, e.AddProcess("c1", "p2", exec(untilStopped...)))
 		must(t, e.Signal("c1", 9))
 		e.awaitExit("c1")
+		synctest.Wait()
 		e.onState = func(string, libcontainerd.StateInfo) error { return errRefused }
 		if err := e.Create("c1", spec(untilStopped...)); !is(errRefused)(err) {
 			t.Errorf("got %v", err)
