@@ -89,10 +89,11 @@ func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {
 	}
 	e.log = append(e.log, line)
 	e.infos[id] = append(e.infos[id], info)
+	onState := e.onState // a test that has heard of the event may change it
 	e.heard.Broadcast()
 	e.mu.Unlock()
-	if e.onState != nil {
-		return e.onState(id, info)
+	if onState != nil {
+		return onState(id, info)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func (c *client) endInBackground(id string, ours claim) {
 	l.claims[id] = &ours
 	if !l.busy {
 		l.busy = true
-		c.tasks.start(func() { c.endLeftovers(100 * time.Millisecond) })
+		c.endLeftoversAfter(leftoverPause) // the engine may want the id at once
 	}
 }
 
@@ -155,8 +155,8 @@ func (c *client) endUnder(id string) bool {
 	return turn.terminateAgain() == nil
 }
 
-// endLeftovers is one round. The next one, if something is left then, begins
-// after pause.
+// endLeftovers is one round, which came after pause. The next one, if something is
+// left then, comes after twice that.
 func (c *client) endLeftovers(pause time.Duration) {
 	if c.isClosing() {
 		return
@@ -180,8 +180,16 @@ func (c *client) endLeftovers(pause time.Duration) {
 	defer l.mu.Unlock()
 	l.busy = len(l.claims) > 0
 	if l.busy {
-		time.AfterFunc(pause, func() {
-			c.tasks.start(func() { c.endLeftovers(min(2*pause, c.grace)) })
-		})
+		c.endLeftoversAfter(min(2*pause, c.grace))
 	}
+}
+
+// leftoverPause is the pause before the first round.
+const leftoverPause = 100 * time.Millisecond
+
+// endLeftoversAfter begins a round when pause is over.
+func (c *client) endLeftoversAfter(pause time.Duration) {
+	time.AfterFunc(pause, func() {
+		c.tasks.start(func() { c.endLeftovers(pause) })
+	})
 }
