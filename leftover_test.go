@@ -1,6 +1,7 @@
 package libcontainerd_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,10 +106,85 @@ func TestWhatIsEndedLaterIsNoNewContainer(t *testing.T) {
 		refusal.Release()
 		e.hcs.Crash("c1", libcontainerd.CodeUnexpectedExit) // it ends by itself
 		must(t, e.Create("c1", spec(untilStopped...)))
+		time.Sleep(time.Minute)
+		lists := len(e.hcs.Calls(hcstest.OpList))
 		time.Sleep(3 * time.Hour)
+		if n := len(e.hcs.Calls(hcstest.OpList)) - lists; n > 0 {
+			t.Errorf("HCS was asked %d times for what is no more", n)
+		}
 		must(t, e.Signal("c1", 0))
 		must(t, e.Signal("c1", 15))
 		e.awaitExit("c1")
 		e.wantEvents(t, "start-container c1", "exit c1 3221225786")
 	})
+}
+
+func TestWhatIsOpenedLateIsNoNewContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		e.hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeInvalidParameter, libcontainerd.CodeInvalidParameter)
+		late := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpOpen, Skip: 1, Times: 1, Fault: hcstest.Fault{Hang: true}})
+		if err := e.Create("c1", spec(untilStopped...)); !is(libcontainerd.CodeUnexpectedExit)(err) {
+			t.Errorf("got %v", err)
+		}
+		<-late.Met()
+		e.hcs.Crash("c1", libcontainerd.CodeUnexpectedExit) // it ends by itself
+		err := e.Create("c1", spec(untilStopped...))
+		late.Release()
+		synctest.Wait()
+		if err != nil {
+			must(t, e.Create("c1", spec(untilStopped...)))
+		}
+		time.Sleep(time.Hour)
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+	})
+}
+
+// allOwners is a HCS that lists more systems than it is asked for.
+type allOwners struct{ *hcstest.Service }
+
+func (s allOwners) ComputeSystems(string) ([]libcontainerd.ComputeSystemInfo, error) {
+	return s.Service.ComputeSystems("")
+}
+
+// A create that fails tells nothing of what HCS has under the id.
+func TestFailedCreateEndsNobodyElsesSystem(t *testing.T) {
+	for name, c := range map[string]struct {
+		owner string
+		runs  bool
+	}{
+		"one that runs":      {"docker", true},
+		"of another owner":   {"somebody else", false},
+		"running of another": {"somebody else", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				text := strings.Replace(document(t, hcs, "c1", spec("cmd")), `"Owner":"docker"`, `"Owner":"`+c.owner+`"`, 1)
+				other, err := hcs.CreateComputeSystem("c1", text)
+				must(t, err)
+				if c.runs {
+					must(t, other.Start())
+				}
+				e := newEngine(t, hcs, libcontainerd.WithComputeService(allOwners{hcs}))
+				hcs.Fail(hcstest.OpCreate, "c1", libcontainerd.CodeTimeout)
+				if err := e.Create("c1", spec("cmd")); !is(libcontainerd.CodeTimeout)(err) {
+					t.Errorf("got %v", err)
+				}
+				if err := e.Create("c1", spec("cmd")); !is(libcontainerd.CodeSystemAlreadyExists)(err) {
+					t.Errorf("got %v", err)
+				}
+				time.Sleep(time.Hour)
+				if s := list(t, hcs); len(s) != 1 || s[0].State == "Stopped" {
+					t.Errorf("systems %v", s)
+				}
+				must(t, other.Terminate())
+				other.Wait()
+				must(t, other.Close())
+			})
+		})
+	}
 }
