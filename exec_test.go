@@ -223,6 +223,43 @@ func TestExecNameIsFreeWhenItsExitIsHeardOf(t *testing.T) {
 	})
 }
 
+// D40: a process that has ended is no more, also while its exit waits for the
+// Backend. Its name is free when the Backend has heard of it.
+func TestEndedProcessIsNotListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.onState = func(_ string, info libcontainerd.StateInfo) error {
+			if info.ProcessID == "p1" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}
+		must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 1")))
+		synctest.Wait()
+		must(t, e.AddProcess("c1", "p2", exec("cmd", "/c", "exit 2")))
+		synctest.Wait()
+		if pids, err := e.GetPidsForContainer("c1"); err != nil || len(pids) != 1 {
+			t.Errorf("pids %v, %v", pids, err)
+		}
+		for name, err := range map[string]error{
+			"resize":   e.Resize("c1", "p2", 80, 25),
+			"signal 0": e.SignalProcess("c1", "p2", 0),
+		} {
+			if !errdefs.IsNotFound(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		must(t, e.SignalProcess("c1", "p2", 9))
+		if err := e.AddProcess("c1", "p2", exec("cmd")); !errdefs.IsAlreadyExists(err) {
+			t.Errorf("exec under its name: %v", err)
+		}
+		e.await("exit-process c1/p2 2", 1)
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
+}
+
 // Lesson 47, D36, failures 34, 35.
 func TestKillOfAnExec(t *testing.T) {
 	for name, c := range map[string]struct {

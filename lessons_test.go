@@ -136,7 +136,7 @@ var lessons = []lesson{
 	{id: "D37", behaviour: "what a manual stop means for a restart is the engine's to say", tests: []string{"TestRestartManagerIsAskedAfterASignalToo"}},
 	{id: "D38", behaviour: "the size of a console is checked, a missing process is named", tests: []string{"TestResizeThatIsRefused"}},
 	{id: "D39", behaviour: "a summary needs no arguments", tests: []string{"TestSummary", "TestExecThatIsRefused"}},
-	{id: "D40", behaviour: "dead processes are not listed", tests: []string{"TestSummary", "TestExecNameIsFreeWhenItsExitIsHeardOf"}},
+	{id: "D40", behaviour: "dead processes are not listed", tests: []string{"TestEndedProcessIsNotListed", "TestSummary"}},
 	{id: "D41", behaviour: "errors have kinds", tests: []string{"TestUnknownIDIsNotFoundForEveryMethod", "TestProcessIsolationCannotPause", "TestStatsAreHCSs"}},
 	{id: "D42", behaviour: "UpdateResources does not lie", tests: []string{"TestUpdateResourcesSaysWhatCannotBeChanged"}},
 	{id: "D43", behaviour: "Restore tells the truth", tests: []string{"TestRestoreEndsWhatIsLeft"}},
