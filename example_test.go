@@ -7,30 +7,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// printer is the smallest Backend that shows something: it prints what the
-// containers write, and hands on their exits.
+// printer is the smallest Backend that shows something: it hands on what the
+// containers write, and their exits.
 type printer struct {
-	output sync.WaitGroup
-	exits  chan libcontainerd.StateInfo
+	lines chan string
+	exits chan libcontainerd.StateInfo
+}
+
+func newPrinter() *printer {
+	return &printer{lines: make(chan string, 10), exits: make(chan libcontainerd.StateInfo, 10)}
 }
 
 func (e *printer) AttachStreams(name string, pipes libcontainerd.IOPipe) error {
 	for _, r := range []io.Reader{pipes.Stdout, pipes.Stderr} {
 		if r != nil { // there is no stderr with a terminal
-			e.output.Go(func() {
+			go func() {
 				for lines := bufio.NewScanner(r); lines.Scan(); {
 					if lines.Text() != "" {
-						fmt.Printf("%s: %s\n", name, lines.Text())
+						e.lines <- name + ": " + lines.Text()
 					}
 				}
-			})
+			}()
 		}
 	}
 	return pipes.Stdin.Close()
@@ -58,7 +61,7 @@ func webServer(args ...string) libcontainerd.Spec {
 // A container from its creation to its exit. On Windows, leave
 // WithComputeService out to use the HCS of the host.
 func Example() {
-	e := &printer{exits: make(chan libcontainerd.StateInfo)}
+	e := newPrinter()
 	client, err := libcontainerd.NewClient(e, libcontainerd.WithComputeService(hcstest.NewService()))
 	if err != nil {
 		fmt.Println(err)
@@ -70,9 +73,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	exit := <-e.exits
-	e.output.Wait()
-	fmt.Println("exit code", exit.ExitCode)
+	fmt.Println(<-e.lines)
+	fmt.Println("exit code", (<-e.exits).ExitCode)
 	// Output:
 	// web1: hello from WEB1
 	// exit code 3
@@ -80,7 +82,7 @@ func Example() {
 
 // A second process in a running container, and the end of both.
 func ExampleClient() {
-	e := &printer{exits: make(chan libcontainerd.StateInfo)}
+	e := newPrinter()
 	client, err := libcontainerd.NewClient(e, libcontainerd.WithComputeService(hcstest.NewService()))
 	if err != nil {
 		fmt.Println(err)
@@ -93,10 +95,12 @@ func ExampleClient() {
 		fmt.Println(err)
 		return
 	}
+	fmt.Println(<-e.lines)
 	if err := client.AddProcess("web1", "check", libcontainerd.Process{Args: []string{"whoami"}}); err != nil {
 		fmt.Println(err)
 		return
 	}
+	fmt.Println(<-e.lines)
 	fmt.Println("exit code of", (<-e.exits).ProcessID)
 
 	if err := client.Signal("web1", 15); err != nil {
@@ -105,8 +109,7 @@ func ExampleClient() {
 	}
 	exit := <-e.exits
 	fmt.Printf("exit code of %s: %#x %s\n", exit.ProcessID, exit.ExitCode, libcontainerd.ExitName(exit.ExitCode))
-	e.output.Wait()
-	// Unordered output:
+	// Output:
 	// web1: Service 'w3svc' started
 	// check: user manager\containeradministrator
 	// exit code of check
