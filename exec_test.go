@@ -300,6 +300,28 @@ func TestKillOfAnExec(t *testing.T) {
 	}
 }
 
+// HCS wants one kill of a process at a time, and a second one could do no more.
+func TestOneKillOfAnExecAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
+		hung := e.hcs.Hang(hcstest.OpKill, "c1")
+		killed := make(chan error, 1)
+		go func() { killed <- e.SignalProcess("c1", "p1", 9) }()
+		<-hung.Met()
+		must(t, e.SignalProcess("c1", "p1", 9))
+		hung.Release()
+		must(t, <-killed)
+		e.await("exit-process c1/p1 1067", 1)
+		if n := len(e.hcs.Calls(hcstest.OpKill)); n != 1 {
+			t.Errorf("HCS was asked %d times", n)
+		}
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
+}
+
 // Lessons 16–18, D32, D47: what HCS is told of a process.
 func TestProcessParameters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
