@@ -263,14 +263,10 @@ func (t *tasks) wait(limit time.Duration) int {
 	}
 	idle := t.idle
 	t.mu.Unlock()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-idle:
+	if await(idle, limit) {
 		return 0
-	case <-timer.C:
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return t.n
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
 }

@@ -112,7 +112,7 @@ func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, 
 	}
 	container, err := hcsshim.CreateContainer(id, &config)
 	if err != nil {
-		return nil, hcsError("create", id, err) // what hcsshim may have left, the client sweeps up
+		return nil, hcsError(opCreate, id, err) // what hcsshim may have left, the client sweeps up
 	}
 	return newComputeSystem(id, container), nil
 }

@@ -26,6 +26,9 @@ func (p phase) String() string {
 	return [...]string{"being created", "running", "paused", "exiting", "waiting for its restart", "gone"}[p]
 }
 
+// isUp tells whether the init process runs, be it frozen.
+func (p phase) isUp() bool { return p == running || p == paused }
+
 // container is one incarnation of a container: a restart makes the next.
 type container struct {
 	client *client
@@ -329,7 +332,7 @@ func (ctr *container) watchInit() {
 // finishOnce ends the container, in the goroutine that first sees it ending.
 func (ctr *container) finishOnce() {
 	ctr.mu.Lock()
-	first := ctr.phase == running || ctr.phase == paused
+	first := ctr.phase.isUp()
 	if first {
 		ctr.phase = exiting
 	}
@@ -529,6 +532,11 @@ func (ctr *container) detach() {
 func (ctr *container) cancelBringUp() {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
+	ctr.cancelBringUpLocked()
+}
+
+// cancelBringUpLocked is cancelBringUp; ctr.mu is held.
+func (ctr *container) cancelBringUpLocked() {
 	if !ctr.cancelled {
 		ctr.cancelled = true
 		close(ctr.cancel)

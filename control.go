@@ -26,7 +26,7 @@ func (ctr *container) signal(sig int) error {
 	switch {
 	case next != nil:
 		return next.signal(sig)
-	case sig == 0 && (phase == running || phase == paused):
+	case sig == 0 && phase.isUp():
 		return nil
 	case sig == 0:
 		return newError(opSignal, ctr.id, "", notRunning)
@@ -49,10 +49,7 @@ func (ctr *container) signalBeforeRun(sig int) error {
 		ctr.mu.Unlock()
 		return ctr.signal(sig) // it runs by now, or has ended
 	}
-	if !ctr.cancelled {
-		ctr.cancelled = true
-		close(ctr.cancel)
-	}
+	ctr.cancelBringUpLocked()
 	ctr.mu.Unlock()
 	if ctr.restartManager == nil {
 		return nil
@@ -132,7 +129,7 @@ func (ctr *container) find(op, name string) (*process, error) {
 	p := ctr.execs[name]
 	if name == InitFriendlyName {
 		p = ctr.init
-		if ctr.phase != running && ctr.phase != paused {
+		if !ctr.phase.isUp() {
 			return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
 		}
 	}
@@ -280,7 +277,7 @@ func (ctr *container) endSwitch(ok bool, from, to phase) bool {
 // stats asks HCS for the resource use of the container.
 func (ctr *container) stats() (*Stats, error) {
 	ctr.mu.Lock()
-	ok := ctr.phase == running || ctr.phase == paused
+	ok := ctr.phase.isUp()
 	notRunning := ctr.notRunningLocked()
 	ctr.mu.Unlock()
 	if !ok {
@@ -304,7 +301,7 @@ func (ctr *container) processes() []tracked {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	var list []tracked
-	if ctr.phase == running || ctr.phase == paused {
+	if ctr.phase.isUp() {
 		list = append(list, tracked{ctr.init.pid, ctr.init.plan.program})
 	}
 	for _, p := range ctr.execsLocked() {
@@ -379,24 +376,22 @@ func (r *Resources) unchangeable() error {
 		}
 	}
 	if m := r.Memory; m != nil {
-		refuse("memory.limit", isSet(m.Limit))
-		refuse("memory.reservation", isSet(m.Reservation))
+		refuse("memory.limit", value(m.Limit) != 0)
+		refuse("memory.reservation", value(m.Reservation) != 0)
 	}
 	if c := r.CPU; c != nil {
-		refuse("cpu.count", isSet(c.Count))
-		refuse("cpu.shares", isSet(c.Shares))
-		refuse("cpu.percent", isSet(c.Percent))
-		refuse("cpu.maximum", isSet(c.Maximum))
+		refuse("cpu.count", value(c.Count) != 0)
+		refuse("cpu.shares", value(c.Shares) != 0)
+		refuse("cpu.percent", value(c.Percent) != 0)
+		refuse("cpu.maximum", value(c.Maximum) != 0)
 	}
 	if s := r.Storage; s != nil {
-		refuse("storage.iops", isSet(s.Iops))
-		refuse("storage.bps", isSet(s.Bps))
-		refuse("storage.sandbox_size", isSet(s.SandboxSize))
+		refuse("storage.iops", value(s.Iops) != 0)
+		refuse("storage.bps", value(s.Bps) != 0)
+		refuse("storage.sandbox_size", value(s.SandboxSize) != 0)
 	}
 	if n := r.Network; n != nil {
-		refuse("network.bandwidth", isSet(n.Bandwidth))
+		refuse("network.bandwidth", value(n.Bandwidth) != 0)
 	}
 	return errors.Join(problems...)
 }
-
-func isSet[N int64 | uint64](n *N) bool { return n != nil && *n != 0 }

@@ -2,7 +2,6 @@ package libcontainerd
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -50,11 +49,7 @@ func (p RetryPolicy) validate() error {
 // again tells whether a call that failed with err as the attempt-th is worth
 // another one. An error without a code is not HCS's, and never is.
 func (p RetryPolicy) again(attempt int, err error) bool {
-	code := codeOf(err)
-	if code == 0 || attempt >= p.Attempts {
-		return false
-	}
-	return slices.ContainsFunc(p.Codes, func(c Code) bool { return c.Is(code) })
+	return attempt < p.Attempts && codeOf(err) != 0 && hasCode(err, p.Codes...)
 }
 
 // delay is the time to wait after the attempt-th call.
