@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -21,18 +22,11 @@ Windows only on Windows.`,
 		Example: "  hcsrun config --indent testdata/specs/oci-servercore-hyperv.json",
 		Args:    wants("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			spec, err := a.readSpec(args[0])
+			spec, service, err := a.load(args[0], choice)
 			if err != nil {
 				return err
 			}
-			service, err := a.hcs(choice)
-			if err != nil {
-				return err
-			}
-			if id == "" {
-				id = defaultID(args[0])
-			}
-			document, err := libcontainerd.Configuration(id, spec, service)
+			document, err := libcontainerd.Configuration(cmp.Or(id, defaultID(args[0])), spec, service)
 			if err != nil {
 				return err
 			}

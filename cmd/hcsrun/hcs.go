@@ -66,3 +66,13 @@ func (a *app) hcs(choice hcsChoice) (libcontainerd.ComputeService, error) {
 	a.notice("simulating the HCS of Windows build %d%s", service.Host().Build, reason)
 	return service, nil
 }
+
+// load reads the spec of a file and finds the HCS that it is for.
+func (a *app) load(file string, choice hcsChoice) (libcontainerd.Spec, libcontainerd.ComputeService, error) {
+	spec, err := a.readSpec(file)
+	if err != nil {
+		return libcontainerd.Spec{}, nil, err
+	}
+	service, err := a.hcs(choice)
+	return spec, service, err
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/containerd/errdefs"
@@ -32,22 +33,15 @@ container does not have.`,
 		Example: "  hcsrun run testdata/specs/oci-nanoserver-process.json",
 		Args:    wants("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			spec, err := a.readSpec(args[0])
+			spec, service, err := a.load(args[0], choice)
 			if err != nil {
 				return err
-			}
-			service, err := a.hcs(choice)
-			if err != nil {
-				return err
-			}
-			if id == "" {
-				id = defaultID(args[0])
 			}
 			in := a.stdin
 			if args[0] == "-" {
 				in = nil // it held the spec
 			}
-			return a.runContainer(id, spec, service, newTerminal(in, a.stdout, a.stderr), events, debug)
+			return a.runContainer(cmp.Or(id, defaultID(args[0])), spec, service, newTerminal(in, a.stdout, a.stderr), events, debug)
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "id of the container (default: the name of the file)")
