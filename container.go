@@ -54,7 +54,7 @@ type container struct {
 	execs       map[string]*process // by friendly name
 	seq         int                 // counts exec'd processes, to list them in order
 	next        *container          // the incarnation that took the place of this one
-	leftover    claim               // on what HCS may have left under the id; nil: nothing
+	leftover    *claim              // on what HCS may have left under the id; nil: nothing
 }
 
 // plan is what Create makes of a spec before anything is created: all that is
@@ -232,11 +232,8 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			}
 			return nil, err
 		}
-		swept := ctr.sweep()
+		ctr.sweep(err)
 		if !ctr.plan.retry.again(attempt, err) {
-			if !swept {
-				ctr.endLater(neverRan)
-			}
 			return nil, err
 		}
 		ctr.log.WithFields(logrus.Fields{"attempt": attempt, "attempts": ctr.plan.retry.Attempts}).
@@ -347,7 +344,7 @@ func (ctr *container) finishOnce() {
 func (ctr *container) finish() {
 	teardown := ctr.stop()
 	if teardown != nil {
-		ctr.endLater(ranAsThis)
+		ctr.endLater(claimOfLife())
 	}
 	deadline := time.Now().Add(ctr.client.grace)
 	exit := ctr.initExit(teardown, deadline)

@@ -24,6 +24,20 @@ func (s lateFailure) CreateComputeSystem(id, configuration string) (libcontainer
 	return nil, libcontainerd.CodeTimeout
 }
 
+// afterthought is a HCS that makes a compute system long after hcsshim has given
+// its creation up.
+type afterthought struct{ *hcstest.Service }
+
+func (s afterthought) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
+	go func() {
+		time.Sleep(30 * time.Minute)
+		if system, err := s.Service.CreateComputeSystem(id, configuration); err == nil {
+			system.Close()
+		}
+	}()
+	return nil, libcontainerd.CodeOperationTimeout
+}
+
 // What HCS does not end when it should is ended as soon as it can be, also when
 // nobody asks again.
 func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
@@ -34,12 +48,13 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		prepare func(*hcstest.Service)
-		late    bool // see lateFailure
+		wrap    func(*hcstest.Service) libcontainerd.ComputeService
 		created bool // Create succeeds
 	}{
 		"create that was done, list refused":      {prepare: both(once(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeTimeout, Done: true}), refuse(hcstest.OpList, 3))},
 		"create that was done, terminate refused": {prepare: both(once(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeTimeout, Done: true}), refuse(hcstest.OpTerminate, 3))},
-		"create that is done after it failed":     {prepare: func(*hcstest.Service) {}, late: true},
+		"create that is done and fails late":      {wrap: func(h *hcstest.Service) libcontainerd.ComputeService { return lateFailure{h} }},
+		"create that is done after it failed":     {wrap: func(h *hcstest.Service) libcontainerd.ComputeService { return afterthought{h} }},
 		"create that comes late, terminate refused": {prepare: both(
 			once(hcstest.OpCreate, hcstest.Fault{Delay: time.Hour}), refuse(hcstest.OpTerminate, 3))},
 		"start refused, terminate refused":    {prepare: both(refuse(hcstest.OpStart, 1), refuse(hcstest.OpTerminate, 5))},
@@ -50,10 +65,11 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hcs := hcstest.New(t)
-				c.prepare(hcs)
 				var service libcontainerd.ComputeService = hcs
-				if c.late {
-					service = lateFailure{hcs}
+				if c.wrap != nil {
+					service = c.wrap(hcs)
+				} else {
+					c.prepare(hcs)
 				}
 				e := newEngine(t, hcs, libcontainerd.WithComputeService(service))
 				err := e.Create("c1", spec("cmd", "/c", "exit 3"))
@@ -64,6 +80,11 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 				synctest.Wait()
 				for _, s := range list(t, hcs) {
 					t.Errorf("left: %v", s)
+				}
+				lists := len(hcs.Calls(hcstest.OpList))
+				time.Sleep(3 * time.Hour)
+				if n := len(hcs.Calls(hcstest.OpList)) - lists; n > 0 {
+					t.Errorf("HCS was asked %d times for what is no more", n)
 				}
 			})
 		})

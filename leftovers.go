@@ -1,37 +1,57 @@
 package libcontainerd
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 )
 
-// claim tells in which states, as HCS spells them, a compute system of the
-// client's owner may be ended.
-type claim func(state string) bool
-
-// neverRan is the claim on a system whose create failed. One that runs is
-// somebody's.
-func neverRan(state string) bool { return state == "Created" }
-
-// isOver is the claim on a system of a former life, which may be stopping still.
-// Any other may be about to run.
-func isOver(state string) bool {
-	return state != "Created" && state != "Running" && state != "Paused"
+// claim is the right to end a compute system of the client's owner.
+type claim struct {
+	covers func(state string) bool // the states, as HCS spells them, in which it may be ended
+	until  time.Time               // as long HCS may yet make it; zero: it is there, or never will be
 }
 
-// ranAsThis is the claim on a system that ran as a container of the client.
-func ranAsThis(string) bool { return true }
+// claimOfFormerLife is the claim on what an engine before this one has left, which
+// may be stopping still. Any other may be about to run.
+func claimOfFormerLife() *claim {
+	return &claim{covers: func(state string) bool {
+		return state != "Created" && state != "Running" && state != "Paused"
+	}}
+}
 
-// sweep ends what a create that failed may have left all the same: HCS can fail
-// after it has made the system. It returns false if it could not.
-func (ctr *container) sweep() bool {
-	_, err := ctr.endLeftover(neverRan)
+// claimOfLife is the claim on a system that ran as a container of the client.
+func claimOfLife() *claim {
+	return &claim{covers: func(string) bool { return true }}
+}
+
+// patience is how long a system may come after hcsshim has given its creation up,
+// which HCS is not told.
+const patience = time.Hour
+
+// claimOfFailure is the claim on what a create that failed with err may have left.
+// A system that runs is somebody's.
+func claimOfFailure(err error) *claim {
+	c := &claim{covers: func(state string) bool { return state == "Created" }}
+	if errors.Is(err, CodeOperationTimeout) {
+		c.until = time.Now().Add(patience)
+	}
+	return c
+}
+
+// sweep ends what a create that failed with err has left all the same: HCS can fail
+// after it has made the system. What it cannot end, or may yet come, is ended later.
+func (ctr *container) sweep(err error) {
+	ours := claimOfFailure(err)
+	ended, err := ctr.endLeftover(ours)
 	if err != nil {
 		ctr.log.WithError(err).Warn("cannot end what a create that failed may have left")
 	}
-	return err == nil
+	if err != nil || !ended && !ours.until.IsZero() {
+		ctr.endLater(ours)
+	}
 }
 
 // disposeLate ends the system of a create that was given up, also one that HCS
@@ -41,16 +61,16 @@ func (ctr *container) disposeLate(system ComputeSystem, err error) {
 		err = ctr.client.end(ctr.id, system, ctr.client.terminateTimeout)
 	}
 	if err != nil {
-		ctr.client.endInBackground(ctr.id, neverRan)
+		ctr.client.endInBackground(ctr.id, claimOfFailure(err))
 	}
 }
 
 // clearPreviousLife ends the system that an engine before this one, or a former
 // life of the container, has left under its id.
 func (ctr *container) clearPreviousLife() bool {
-	ours := claim(isOver)
-	if known := ctr.client.leftovers.claim(ctr.id); known != nil {
-		ours = *known
+	ours := ctr.client.leftovers.claim(ctr.id)
+	if ours == nil {
+		ours = claimOfFormerLife()
 	}
 	ended, err := ctr.endLeftover(ours)
 	if err != nil {
@@ -61,7 +81,7 @@ func (ctr *container) clearPreviousLife() bool {
 
 // endLeftover ends the system that HCS has under the container's id, if the
 // claim holds.
-func (ctr *container) endLeftover(ours claim) (ended bool, err error) {
+func (ctr *container) endLeftover(ours *claim) (ended bool, err error) {
 	systems, err := ctr.client.list(ctr.client.owner)
 	if err != nil {
 		return false, err
@@ -76,9 +96,9 @@ func (ctr *container) endLeftover(ours claim) (ended bool, err error) {
 }
 
 // claimed tells whether systems has one with this id on which the claim holds.
-func (c *client) claimed(systems []ComputeSystemInfo, id string, ours claim) bool {
+func (c *client) claimed(systems []ComputeSystemInfo, id string, ours *claim) bool {
 	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
-		return s.ID == id && s.Owner == c.owner && ours(s.State)
+		return s.ID == id && s.Owner == c.owner && ours.covers(s.State)
 	})
 }
 
@@ -87,13 +107,13 @@ func (c *client) claimed(systems []ComputeSystemInfo, id string, ours claim) boo
 // left or the client is closed.
 type leftovers struct {
 	mu     sync.Mutex        // guards following
-	claims map[string]*claim // by id; one that comes while there is another has an address of its own
+	claims map[string]*claim // by id
 	busy   bool              // a round runs or is due
 }
 
 // endLater has what HCS did not end be ended once the container's id is free; nil:
 // nothing.
-func (ctr *container) endLater(ours claim) {
+func (ctr *container) endLater(ours *claim) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.leftover = ours
@@ -106,14 +126,14 @@ func (ctr *container) forgetLeftover() {
 }
 
 // endInBackground ends what HCS has under id, however long it takes.
-func (c *client) endInBackground(id string, ours claim) {
+func (c *client) endInBackground(id string, ours *claim) {
 	l := &c.leftovers
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.claims == nil {
 		l.claims = make(map[string]*claim)
 	}
-	l.claims[id] = &ours
+	l.claims[id] = ours
 	if !l.busy {
 		l.busy = true
 		c.endLeftoversAfter(leftoverPause) // the engine may want the id at once
@@ -169,7 +189,8 @@ func (c *client) endLeftovers(pause time.Duration) {
 		var round sync.WaitGroup
 		for id, ours := range claims {
 			round.Go(func() {
-				if !c.claimed(systems, id, *ours) || c.endUnder(id) {
+				there := c.claimed(systems, id, ours)
+				if there && c.endUnder(id) || !there && !time.Now().Before(ours.until) {
 					l.drop(id, ours)
 				}
 			})

@@ -43,7 +43,7 @@ func (ctr *container) endFailedStart() {
 	}
 	if err != nil {
 		ctr.log.WithError(err).Error("compute system of a failed start does not stop, going on in the background")
-		ctr.endLater(ranAsThis)
+		ctr.endLater(claimOfLife())
 	}
 }
 

@@ -66,6 +66,21 @@ func TestLostNotificationsDuringCreate(t *testing.T) {
 	})
 }
 
+// hcsshim gives a call up without telling HCS, which may do it all the same.
+func TestCreateThatHCSGoesOnWith(t *testing.T) {
+	if !impatient(t) {
+		return
+	}
+	_, log := standInLosing(t, 1) // the handle comes when nobody waits for it
+	e := newEngine(t, quick()...)
+	order(t, "HcsCreateComputeSystem=hang")
+	if err := e.Create("web", testSpec("cmd")); !errors.Is(err, libcontainerd.CodeOperationTimeout) {
+		t.Errorf("create: %v", err)
+	}
+	order(t, "")
+	eventually(t, "it is ended", func() bool { return log.find("HcsTerminateComputeSystem", "web") != nil })
+}
+
 func testCreateFaults(t *testing.T, faults []createFault) {
 	t.Helper()
 	for _, tt := range faults {
