@@ -23,14 +23,7 @@ import (
 func hostService() (ComputeService, error) {
 	dll := windows.NewLazySystemDLL("vmcompute.dll")
 	if err := dll.Load(); err != nil {
-		return nil, &Error{
-			Op:   "connect",
-			Code: causeCode(err),
-			Err: fmt.Errorf("vmcompute.dll cannot be loaded, so the Containers feature of Windows seems to be off: enable it with "+
-				"\"Install-WindowsFeature Containers\" on Windows Server or "+
-				"\"Enable-WindowsOptionalFeature -Online -FeatureName Containers\" on Windows 10 and 11, then restart: %w: %w",
-				errdefs.ErrUnavailable, err),
-		}
+		return nil, &Error{Op: "connect", Code: causeCode(err), Err: fmt.Errorf("%w: %w", errdefs.ErrUnavailable, err)}
 	}
 	if err := dll.NewProc("HNSCall").Find(); err != nil {
 		return nil, &Error{

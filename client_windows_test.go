@@ -18,7 +18,7 @@ func TestHostWithoutUsableHCS(t *testing.T) {
 		kind error
 		tell []string
 	}{
-		"none": {errdefs.ErrUnavailable, []string{"vmcompute.dll", "Install-WindowsFeature", "Enable-WindowsOptionalFeature", "Containers"}},
+		"none": {errdefs.ErrUnavailable, []string{"vmcompute.dll is missing", "Install-WindowsFeature", "Enable-WindowsOptionalFeature", "Containers"}},
 		"tp4":  {errdefs.ErrNotImplemented, []string{"Technical Preview 4", "HNSCall", "Windows Server 2016"}},
 	}
 	tt, ok := tests[os.Getenv("LIBCONTAINERD_HOST")]

@@ -750,8 +750,9 @@ var codeTable = []CodeInfo{
 		kinds(errdefs.ErrFailedPrecondition), RetryIdempotent, "usual when a process exits"},
 	{CodeInvalidName, nil, "ERROR_INVALID_NAME", "a path has the wrong form",
 		kinds(errdefs.ErrInvalidArgument), RetryNever, "check the paths of layers and mounts{mounts}: not empty, no bare drive, no trailing backslash"},
-	{CodeModuleNotFound, nil, "ERROR_MOD_NOT_FOUND", "vmcompute.dll is missing",
-		kinds(errdefs.ErrUnavailable), RetryNever, hintFeatures},
+	{CodeModuleNotFound, nil, "ERROR_MOD_NOT_FOUND", "vmcompute.dll is missing, so the Containers feature is off",
+		kinds(errdefs.ErrUnavailable), RetryNever, "Install-WindowsFeature Containers (Windows Server), or " +
+			"Enable-WindowsOptionalFeature -Online -FeatureName Containers (Windows 10 and 11), then restart the host"},
 	{CodeProcNotFound, nil, "ERROR_PROC_NOT_FOUND", "this Windows is too old for the call{build}",
 		kinds(errdefs.ErrNotImplemented), RetryNever, "Windows Server 2016 (build 14393) or later is needed"},
 	{CodeProcNotFound, when(WhenStop), "ERROR_PROC_NOT_FOUND", "this Windows is too old for the call{build}; the container still runs",
