@@ -4,11 +4,12 @@ GO            ?= go
 FUZZTIME      ?= 10m
 SOAK_LIVES    ?= 1000000
 SOAK_STEPS    ?= 100000
+CYCLES        ?= 1000
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-windows soak fuzz lint vuln licences bench cover golden tidy
+.PHONY: help test race cross examples test-windows soak soak-windows fuzz lint vuln licences bench cover golden tidy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -35,6 +36,9 @@ soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client
 	SOAK_LIVES=$(SOAK_LIVES) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' .
 	SOAK_STEPS=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestClientBehavesAsItsModel$$' . \
 		-rapid.steps=40 -rapid.checks=$$(($(SOAK_STEPS) / 30))
+
+soak-windows: ## CYCLES (1000) containers with an exec, one after the other, in a Windows binary: no lost event, no growth (takes minutes)
+	LIBCONTAINERD_CYCLES=$(CYCLES) sh internal/wine/test.sh -count=1 -timeout 2h -v -run '^TestCycles$$'
 
 fuzz: ## each fuzz target for FUZZTIME (10m)
 	@set -e; for pkg in $$($(GO) list ./...); do \
