@@ -401,8 +401,8 @@ func (c *client) reserve(op, containerID string, options []CreateOption) (*conta
 	if err != nil {
 		return nil, newError(op, containerID, "", err)
 	}
-	if containerID == "" {
-		return nil, newError(op, "", "", fmt.Errorf("container id is empty: %w", errdefs.ErrInvalidArgument))
+	if fault := idFault(containerID); fault != "" {
+		return nil, newError(op, containerID, "", invalid("container id", "%s", fault))
 	}
 	ctr := newContainer(c, containerID, settings)
 	c.mu.Lock()

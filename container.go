@@ -99,7 +99,6 @@ func (ctr *container) create(spec Spec) error {
 // makePlan translates spec. It asks the ComputeService only for facts.
 func (ctr *container) makePlan(spec Spec) (plan, error) {
 	c := ctr.client
-	options := documentOptions{c.owner, c.terminateOnClose}
 	type result struct {
 		plan     plan
 		warnings []string
@@ -107,22 +106,24 @@ func (ctr *container) makePlan(spec Spec) (plan, error) {
 	r, err := bounded(&c.tasks, c.callTimeout, func() (result, error) {
 		var r result
 		host := c.service.Host()
-		err := spec.validate(host)
+		if err := spec.validate(host); err != nil {
+			return r, err
+		}
+		doc, warnings, err := translate(ctr.id, &spec, c.service, host, documentOptions{c.owner, c.terminateOnClose})
 		if err != nil {
 			return r, err
 		}
-		r.plan.document, r.warnings, err = translate(ctr.id, &spec, c.service, options)
-		if err != nil {
-			return r, err
-		}
+		r.warnings = warnings
 		r.plan.build = host.Build
 		r.plan.retry = c.retryPolicy(host)
 		r.plan.hyperv = spec.Windows.HvRuntime != nil
 		r.plan.process = planProcess(&spec.Process)
-		r.plan.restart = r.plan.document
-		if ctr.restartManager != nil && spec.Windows.FirstStart {
-			spec.Windows.FirstStart = false
-			r.plan.restart, _, err = translate(ctr.id, &spec, c.service, options)
+		if r.plan.document, err = doc.text(); err != nil {
+			return r, err
+		}
+		if ctr.restartManager != nil {
+			doc.IgnoreFlushesDuringBoot = false
+			r.plan.restart, err = doc.text()
 		}
 		return r, err
 	}, nil)

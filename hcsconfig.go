@@ -118,34 +118,35 @@ type documentOptions struct {
 // is only missing is left for Create to refuse. Configuration may be called
 // concurrently.
 func Configuration(containerID string, spec Spec, service ComputeService) (string, error) {
-	document, _, err := translate(containerID, &spec, service, documentOptions{owner: DefaultOwner})
-	return document, err
-}
-
-// translate makes the document for spec, which it does not change. warnings say
-// where HCS will do something other than what the spec says.
-func translate(containerID string, spec *Spec, service ComputeService, opts documentOptions) (document string, warnings []string, err error) {
 	if service == nil {
-		return "", nil, invalid("service", "there is none to ask about the host")
+		return "", invalid("service", "there is none to ask about the host")
 	}
 	host := service.Host()
 	var p problems
-	if containerID == "" {
-		p.add("container id", "is empty")
+	if fault := idFault(containerID); fault != "" {
+		p.add("container id", "%s", fault)
 	}
-	p.text("", "container id", containerID)
 	spec.checkDocument(&p)
 	spec.checkHost(&p, host)
 	if err := p.join(); err != nil {
-		return "", nil, err
+		return "", err
 	}
+	doc, _, err := translate(containerID, &spec, service, host, documentOptions{owner: DefaultOwner})
+	if err != nil {
+		return "", err
+	}
+	return doc.text()
+}
 
+// translate makes the document for spec, which has been checked and is not
+// changed. warnings say where HCS will do something other than what the spec says.
+func translate(containerID string, spec *Spec, service ComputeService, host Host, opts documentOptions) (doc *containerInit, warnings []string, err error) {
 	w := &spec.Windows
-	doc := containerInit{
+	doc = &containerInit{
 		SystemType:                  "Container",
 		Name:                        containerID,
 		Owner:                       opts.owner,
-		Devices:                     natAdapters(&p, w.Networking, host), // checked above
+		Devices:                     natAdapters(new(problems), w.Networking, host),
 		IgnoreFlushesDuringBoot:     w.FirstStart,
 		LayerFolderPath:             w.LayerFolder,
 		HostName:                    spec.Hostname,
@@ -159,13 +160,18 @@ func translate(containerID string, spec *Spec, service ComputeService, opts docu
 	doc.setNetworking(w.Networking)
 	warnings = doc.setResources(w.Resources, host, w.HvRuntime != nil)
 	if err := doc.setLayers(w.LayerPaths, service); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if err := doc.setIsolation(spec, service); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
-	text, err := json.Marshal(&doc)
-	return string(text), warnings, err
+	return doc, warnings, nil
+}
+
+// text is the document as HCS takes it.
+func (doc *containerInit) text() (string, error) {
+	text, err := json.Marshal(doc)
+	return string(text), err
 }
 
 // setIsolation gives the container its volume or, with Hyper-V, its utility VM.

@@ -101,7 +101,11 @@ func TestHyperVContainerHasNoVolumeButItsOwnVM(t *testing.T) {
 
 func TestDocumentCarriesTheClientsSettings(t *testing.T) {
 	spec := processSpec()
-	document, _, err := translate("web", &spec, server2022, documentOptions{owner: "engine", terminateOnLastHandleClosed: true})
+	doc, _, err := translate("web", &spec, server2022, server2022.host, documentOptions{owner: "engine", terminateOnLastHandleClosed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := doc.text()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +147,7 @@ func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(&tt.spec)
-			_, got, err := translate("web", &tt.spec, server2022, documentOptions{})
+			_, got, err := translate("web", &tt.spec, server2022, server2022.host, documentOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -379,7 +383,7 @@ func FuzzPortBindings(f *testing.F) {
 	})
 }
 
-func BenchmarkTranslate(b *testing.B) {
+func BenchmarkConfiguration(b *testing.B) {
 	spec := processSpec()
 	spec.Mounts = []Mount{{Destination: `C:\data`, Source: `D:\data`}}
 	spec.Windows.Networking.EndpointList = []string{"f742124c-1ea8-49c4-9a56-23b9de216ca1"}
@@ -387,7 +391,7 @@ func BenchmarkTranslate(b *testing.B) {
 	spec.Windows.Resources.Memory.Limit = new(int64(1 << 30))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := translate("web", &spec, server2022, documentOptions{owner: DefaultOwner}); err != nil {
+		if _, err := Configuration("web", spec, server2022); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -78,6 +78,14 @@ func textFault(s string) string {
 	return ""
 }
 
+// idFault says why id is none that a container can have.
+func idFault(id string) string {
+	if id == "" {
+		return "is empty"
+	}
+	return textFault(id)
+}
+
 // member and element name a field. They are called only for one that has a
 // problem: to name all of them would cost more than to check them.
 func member(parent, name string) string {

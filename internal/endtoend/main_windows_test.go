@@ -143,16 +143,6 @@ func (l callLog) lines() []logLine {
 	return lines
 }
 
-func (l callLog) count(name string) int {
-	n := 0
-	for _, line := range l.lines() {
-		if line.name == name {
-			n++
-		}
-	}
-	return n
-}
-
 // find returns the first call of that name for a container, nil if there is none.
 func (l callLog) find(name, id string) *logLine {
 	lines := l.lines()
