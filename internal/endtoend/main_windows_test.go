@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,15 +64,31 @@ func standInLosing(t *testing.T, lost int) (libcontainerd.ComputeService, callLo
 	if err != nil {
 		t.Fatal(err)
 	}
+	warmUp.Do(func() { liveOnce(t) })
 	log := startLog(t)
+	before := countHandles(t)
 	t.Cleanup(func() {
 		eventually(t, "every compute system has stopped", func() bool {
 			systems, err := service.ComputeSystems("")
 			return err == nil && !slices.ContainsFunc(systems, func(s libcontainerd.ComputeSystemInfo) bool { return s.State != "Stopped" })
 		})
-		eventually(t, "every handle is closed", func() bool { return log.openHandles() == lost })
+		eventually(t, "every HCS handle is closed", func() bool { return log.openHandles() == lost })
+		eventually(t, "no handle of Windows is left", func() bool { return countHandles(t) <= before })
 	})
 	return service, log
+}
+
+// warmUp makes what is made once and kept.
+var warmUp sync.Once
+
+func liveOnce(t *testing.T) {
+	t.Helper()
+	e := newEngine(t)
+	e.create(t, "warm-up", testSpec("cmd", "/c", "exit 0"))
+	e.await(t, "warm-up", libcontainerd.StateExit)
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // order puts faults in force until the test ends; internal/vmcompute/README.md

@@ -167,12 +167,14 @@ func TestFailuresOfEveryCall(t *testing.T) {
 		{"HcsModifyProcess=0x80070490", func(s subject) error { return s.process.ResizeConsole(80, 25) }, libcontainerd.CodeNotFound, nil, false},
 		{"HcsModifyProcess=0xC0370105", func(s subject) error { return s.process.CloseStdin() }, libcontainerd.CodeInvalidState, nil, false},
 		{"HcsGetProcessInfo=0x80070490", func(s subject) error {
-			for range 2 { // the first pipes are there from the start
-				if _, _, _, err := s.process.Stdio(); err != nil {
-					return err
-				}
+			stdin, _, _, err := s.process.Stdio() // the first pipes are there from the start
+			if err == nil {
+				err = stdin.Close()
 			}
-			return nil
+			if err == nil {
+				_, _, _, err = s.process.Stdio()
+			}
+			return err
 		}, libcontainerd.CodeNotFound, nil, false},
 	}
 	for _, tt := range tests {
