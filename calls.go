@@ -119,7 +119,7 @@ func withDocument(err error, document string, build uint16) error {
 }
 
 // handle keeps a handle to HCS until the last call on it has come back, and
-// closes it then, once. A Close while another call runs would wait for that
+// closes it then. A Close while another call runs would wait for that
 // call, and keep new ones from being made.
 type handle[T interface{ Close() error }] struct {
 	value T
@@ -128,7 +128,7 @@ type handle[T interface{ Close() error }] struct {
 	users   int        // calls that run
 	closing bool       // no further call may begin
 
-	closed chan struct{} // closed once value.Close has returned
+	closed chan struct{} // closed once value is, or is given up
 }
 
 func newHandle[T interface{ Close() error }](value T) *handle[T] {
@@ -147,26 +147,26 @@ func (h *handle[T]) acquire() bool {
 }
 
 // release ends a call, and closes the handle if that was asked for meanwhile.
-func (h *handle[T]) release(t *tasks) {
+func (h *handle[T]) release(c *client) {
 	h.mu.Lock()
 	h.users--
 	last := h.closing && h.users == 0
 	h.mu.Unlock()
 	if last {
-		t.start(h.finish)
+		c.tasks.start(func() { h.finish(c) })
 	}
 }
 
 // close asks for the end of the handle. It returns false if that must wait for
 // a call; the channel closed tells when it came.
-func (h *handle[T]) close(t *tasks) bool {
+func (h *handle[T]) close(c *client) bool {
 	h.mu.Lock()
 	idle := h.users == 0
 	first := !h.closing
 	h.closing = true
 	h.mu.Unlock()
 	if first && idle {
-		t.start(h.finish)
+		c.tasks.start(func() { h.finish(c) })
 	}
 	return idle
 }
@@ -178,15 +178,50 @@ func (h *handle[T]) isClosing() bool {
 	return h.closing
 }
 
-func (h *handle[T]) finish() {
-	h.value.Close()
-	close(h.closed)
+// finish closes the handle. HCS may refuse that while it is away, and the handle is
+// open then: it is tried again for as long as the grace.
+func (h *handle[T]) finish(c *client) {
+	defer close(h.closed)
+	refused := patience{limit: c.grace}
+	for {
+		err := h.value.Close()
+		if err == nil {
+			return
+		}
+		pause, more := refused.next()
+		if !more {
+			c.logger.WithError(newError(opClose, "", "", err)).Error("handle cannot be closed and is given up")
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// patience paces the repetitions of a call that may soon succeed: pauses that
+// double, from 10 ms to a second, until limit is over.
+type patience struct {
+	limit time.Duration
+	pause time.Duration
+	end   time.Time
+}
+
+// next returns the pause before the next repetition; more is false if there is to
+// be none.
+func (p *patience) next() (pause time.Duration, more bool) {
+	if p.end.IsZero() {
+		p.end = time.Now().Add(p.limit)
+		p.pause = 10 * time.Millisecond
+	} else {
+		p.pause = min(2*p.pause, time.Second)
+	}
+	pause = min(p.pause, time.Until(p.end))
+	return pause, pause > 0
 }
 
 // closeHandle closes h and waits a while until it is. One that a call holds
 // closes when that call comes back.
 func closeHandle[T interface{ Close() error }](c *client, h *handle[T]) {
-	if h.close(&c.tasks) {
+	if h.close(c) {
 		await(h.closed, c.grace)
 	}
 }
@@ -198,7 +233,7 @@ func use[H interface{ Close() error }, T any](c *client, h *handle[H], op Operat
 		return zero, newError(op.Op, op.ContainerID, op.Process, errGone)
 	}
 	return call(c, op, limit, func() (T, error) {
-		defer h.release(&c.tasks)
+		defer h.release(c)
 		return f(h.value)
 	}, late)
 }

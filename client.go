@@ -263,6 +263,8 @@ type client struct {
 // errGone is what happened to a handle that is no more.
 var errGone = fmt.Errorf("it has ended: %w", errdefs.ErrFailedPrecondition)
 
+var errInUse = fmt.Errorf("container id is in use: %w", errdefs.ErrAlreadyExists)
+
 var errClosed = fmt.Errorf("client is closed: %w", errdefs.ErrFailedPrecondition)
 
 func (c *client) Create(containerID string, spec Spec, options ...CreateOption) error {
@@ -411,7 +413,7 @@ func (c *client) reserve(op, containerID string, options []CreateOption) (*conta
 		return nil, newError(op, containerID, "", errClosed)
 	}
 	if _, ok := c.containers[containerID]; ok {
-		return nil, newError(op, containerID, "", fmt.Errorf("container id is in use: %w", errdefs.ErrAlreadyExists))
+		return nil, newError(op, containerID, "", errInUse)
 	}
 	c.containers[containerID] = ctr
 	return ctr, nil
@@ -430,6 +432,27 @@ func (c *client) find(op, containerID string) (*container, error) {
 		return nil, newError(op, containerID, "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound))
 	}
 	return ctr, nil
+}
+
+// inUse is errInUse for the id of a container, nil for any other.
+func (c *client) inUse(id string) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if _, ok := c.containers[id]; ok {
+		return errInUse
+	}
+	return nil
+}
+
+// endUnclaimed ends the system that HCS has under an id of no container's. When it
+// is open the id is looked at again: a container may have taken it since, and then
+// this may be its system.
+func (c *client) endUnclaimed(id string) error {
+	unclaimed := func() error { return c.inUse(id) }
+	if err := unclaimed(); err != nil {
+		return err
+	}
+	return c.endUnder(id, c.terminateTimeout, unclaimed)
 }
 
 // remove frees ctr's id.

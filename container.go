@@ -213,10 +213,10 @@ func (ctr *container) announce(state string) error {
 }
 
 // createSystem creates the compute system, again and again as the retry policy
-// has it.
+// has it, and for as long as a former life takes to free the id.
 func (ctr *container) createSystem() (ComputeSystem, error) {
-	cleared := false
-	for attempt := 1; ; attempt++ {
+	taken := patience{limit: ctr.client.grace}
+	for attempt := 1; ; {
 		if err := ctr.proceed(); err != nil {
 			return nil, err
 		}
@@ -226,12 +226,12 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			return system, nil
 		}
 		if errdefs.IsAlreadyExists(err) {
-			if !cleared && ctr.clearPreviousLife() {
-				cleared = true
-				attempt--
-				continue
+			pause, more := taken.next()
+			if !more || !ctr.clearPreviousLife() {
+				return nil, err
 			}
-			return nil, err
+			ctr.rest(pause)
+			continue
 		}
 		ctr.sweep(err)
 		if !ctr.plan.retry.again(attempt, err) {
@@ -240,6 +240,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		ctr.log.WithFields(logrus.Fields{"attempt": attempt, "attempts": ctr.plan.retry.Attempts}).
 			WithError(err).Warn("creating the compute system failed, trying again")
 		ctr.rest(ctr.plan.retry.delay(attempt))
+		attempt++
 	}
 }
 
@@ -522,7 +523,7 @@ func (ctr *container) detach() {
 		p.letGo()
 	}
 	if system != nil {
-		system.close(&ctr.client.tasks)
+		system.close(ctr.client)
 	}
 }
 

@@ -100,7 +100,7 @@ func (ctr *container) requestTerminateAgain(limit time.Duration) error {
 		return err
 	}
 	h := newHandle(system)
-	defer h.close(&c.tasks)
+	defer h.close(c)
 	return order(c, h, ctr.op(opTerminate), time.Until(deadline), ComputeSystem.Terminate, nil)
 }
 

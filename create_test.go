@@ -436,6 +436,19 @@ func TestCloseFailsWhileACallHangs(t *testing.T) {
 	})
 }
 
+func TestCloseClosesWhatHCSRefusedToClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		both(refusedTwice(hcstest.OpClose), refusedTwice(hcstest.OpCloseProcess))(e.hcs)
+		began := time.Now()
+		if err := e.Close(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("close took %v: %v", time.Since(began), err)
+		}
+		terminate(t, e.hcs, "c1")
+	})
+}
+
 func list(t *testing.T, hcs libcontainerd.ComputeService) []libcontainerd.ComputeSystemInfo {
 	t.Helper()
 	systems, err := hcs.ComputeSystems("")

@@ -36,6 +36,8 @@ func TestTeardownAfterTheExitOfInit(t *testing.T) {
 		"nothing helps":              {func(h *hcstest.Service) { h.Hang(hcstest.OpStop, "") }, shutdown + 2*terminate, true},
 		"nothing is ever answered":   {both(hang(hcstest.OpShutdown), hang(hcstest.OpTerminate), hang(hcstest.OpOpen)), shutdown + 2*terminate, true},
 		"closing the handles hangs":  {both(hang(hcstest.OpClose), hang(hcstest.OpCloseProcess)), 2 * libcontainerd.DefaultGrace, false},
+		"closing the handles is refused": {both(
+			refusedTwice(hcstest.OpClose), refusedTwice(hcstest.OpCloseProcess)), 60 * time.Millisecond, false},
 		"the system crashes meanwhile": {func(h *hcstest.Service) {
 			h.OnCall(hcstest.OpShutdown, func(c hcstest.Call) *hcstest.Fault {
 				h.Crash(c.ID, libcontainerd.CodeGuestCriticalError)
@@ -73,6 +75,12 @@ func inject(op hcstest.Op, f hcstest.Fault) func(*hcstest.Service) {
 
 func once(op hcstest.Op, f hcstest.Fault) func(*hcstest.Service) {
 	return func(h *hcstest.Service) { h.Inject(hcstest.Rule{Op: op, Times: 1, Fault: f}) }
+}
+
+func refusedTwice(op hcstest.Op) func(*hcstest.Service) {
+	return func(h *hcstest.Service) {
+		h.Inject(hcstest.Rule{Op: op, Times: 2, Fault: hcstest.Fault{Err: libcontainerd.CodeServiceDisconnect}})
+	}
 }
 
 func hang(op hcstest.Op) func(*hcstest.Service) { return inject(op, hcstest.Fault{Hang: true}) }
@@ -145,6 +153,22 @@ func TestEveryProcessExitsWhenTheSystemEndsFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// With less time left than repetitions take, the error is HCS's all the same.
+func TestLostServiceIsWhatTheExitSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithGrace(250*time.Millisecond))
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.hcs.LoseService(func(string) bool { return true })
+		slow(hcstest.OpOpen, time.Millisecond)(e.hcs)
+		exit := e.awaitExit("c1")
+		if !errdefs.IsUnavailable(exit.Err) || errdefs.IsDeadlineExceeded(exit.Err) {
+			t.Errorf("exit error %v", exit.Err)
+		}
+		e.hcs.RestoreService()
+		time.Sleep(time.Minute)
+	})
 }
 
 // A wait that fails does not prove a stop: the system must not be left behind.

@@ -54,8 +54,8 @@ type Host struct {
 }
 
 // ComputeSystem is a handle to one compute system. All methods but Close may
-// be called concurrently; Close is called once, when no other call but Wait is
-// running.
+// be called concurrently; Close is called when no other call but Wait is running,
+// and again only if it failed.
 type ComputeSystem interface {
 	// Start boots the created system and returns when it runs.
 	Start() error
@@ -94,13 +94,13 @@ type ComputeSystem interface {
 	OpenProcess(pid uint32) (ComputeProcess, error)
 
 	// Close releases the handle. The system goes on, unless its document said
-	// TerminateOnLastHandleClosed.
+	// TerminateOnLastHandleClosed. After an error the handle is open still.
 	Close() error
 }
 
 // ComputeProcess is a handle to one process of a compute system. All methods
-// but Close may be called concurrently; Close is called once, when no other
-// call but Wait is running.
+// but Close may be called concurrently; Close is called when no other call but
+// Wait is running, and again only if it failed.
 type ComputeProcess interface {
 	// Pid returns the process id, as seen on the host. It does not block.
 	Pid() uint32
@@ -124,7 +124,8 @@ type ComputeProcess interface {
 	// ends a Wait with an error.
 	Wait() (exitCode uint32, err error)
 
-	// Close releases the handle; the process goes on.
+	// Close releases the handle; the process goes on. After an error the handle is
+	// open still.
 	Close() error
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
@@ -162,6 +163,68 @@ func TestWhatIsOpenedLateIsNoNewContainer(t *testing.T) {
 		e.awaitExit("c1")
 		e.wantEvents(t, "start-container c1", "exit c1 1067")
 	})
+}
+
+// Nothing but HCS itself knows of what is ended later.
+func TestWhatIsEndedLaterIsNoContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		stop := e.hcs.Hang(hcstest.OpStop, "c1")
+		if err := e.Create("c1", spec(untilStopped...)); !is(libcontainerd.CodeUnexpectedExit)(err) {
+			t.Errorf("got %v", err)
+		}
+		for range 10 {
+			time.Sleep(time.Minute)
+			_, err := e.GetPidsForContainer("c1")
+			for _, err := range []error{e.Signal("c1", 15), e.Signal("c1", 0), e.AddProcess("c1", "p1", exec("cmd")), err} {
+				if !errdefs.IsNotFound(err) {
+					t.Errorf("got %v, want not found", err)
+				}
+			}
+		}
+		stop.Release()
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0")))
+		e.awaitExit("c1")
+	})
+}
+
+// slowToFree is a HCS that goes on listing a compute system which has stopped.
+type slowToFree struct{ *hcstest.Service }
+
+func (s slowToFree) ComputeSystems(owner string) ([]libcontainerd.ComputeSystemInfo, error) {
+	systems, err := s.Service.ComputeSystems(owner)
+	return append(systems, libcontainerd.ComputeSystemInfo{ID: "c1", Owner: libcontainerd.DefaultOwner, State: "Stopped"}), err
+}
+
+// Failure 10, D15: an id may stay taken for a moment after its system has stopped.
+func TestIDThatIsStillTakenIsWaitedFor(t *testing.T) {
+	for name, listed := range map[string]bool{"listed as stopped": true, "listed no more": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				var service libcontainerd.ComputeService = hcs
+				if listed {
+					service = slowToFree{hcs}
+				}
+				e := newEngine(t, hcs, libcontainerd.WithComputeService(service))
+				taken := libcontainerd.CodeSystemAlreadyExists
+				hcs.Fail(hcstest.OpCreate, "c1", nil, taken, taken, taken, nil, taken, taken)
+				rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(closedChannel())}}
+				must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+				e.awaitExit("c1")
+				must(t, e.Create("c1", spec("cmd", "/c", "exit 5")))
+				e.await("exit c1", 2)
+				e.wantEvents(t, "start-container c1", "restart c1 4", "start-container c1", "exit c1 4", "start-container c1", "exit c1 5")
+
+				hcs.Inject(hcstest.Rule{Op: hcstest.OpCreate, Fault: hcstest.Fault{Err: taken}})
+				began := time.Now()
+				if err := e.Create("c1", spec("cmd")); !errdefs.IsAlreadyExists(err) || time.Since(began) != libcontainerd.DefaultGrace {
+					t.Errorf("gave up after %v: %v", time.Since(began), err)
+				}
+			})
+		})
+	}
 }
 
 // allOwners is a HCS that lists more systems than it is asked for.

@@ -27,16 +27,16 @@ func claimOfLife() *claim {
 	return &claim{covers: func(string) bool { return true }}
 }
 
-// patience is how long a system may come after hcsshim has given its creation up,
+// lateCreate is how long a system may come after hcsshim has given its creation up,
 // which HCS is not told.
-const patience = time.Hour
+const lateCreate = time.Hour
 
 // claimOfFailure is the claim on what a create that failed with err may have left.
 // A system that runs is somebody's.
 func claimOfFailure(err error) *claim {
 	c := &claim{covers: func(state string) bool { return state == "Created" }}
 	if errors.Is(err, CodeOperationTimeout) {
-		c.until = time.Now().Add(patience)
+		c.until = time.Now().Add(lateCreate)
 	}
 	return c
 }
@@ -66,17 +66,28 @@ func (ctr *container) disposeLate(system ComputeSystem, err error) {
 }
 
 // clearPreviousLife ends the system that an engine before this one, or a former
-// life of the container, has left under its id.
+// life of the container, has left under its id. It returns false if the id is not
+// about to be free: a system that HCS does not list any more is all but gone.
 func (ctr *container) clearPreviousLife() bool {
-	ours := ctr.client.leftovers.claim(ctr.id)
-	if ours == nil {
-		ours = claimOfFormerLife()
+	c := ctr.client
+	systems, err := c.list("")
+	if err == nil {
+		if !slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id }) {
+			return true
+		}
+		ours := c.leftovers.claim(ctr.id)
+		if ours == nil {
+			ours = claimOfFormerLife()
+		}
+		if !c.claimed(systems, ctr.id, ours) {
+			return false
+		}
+		err = ctr.terminateAgain()
 	}
-	ended, err := ctr.endLeftover(ours)
 	if err != nil {
 		ctr.log.WithError(err).Warn("compute system that was left under this id does not end")
 	}
-	return ended
+	return err == nil
 }
 
 // endLeftover ends the system that HCS has under the container's id, if the
@@ -164,17 +175,6 @@ func (l *leftovers) forget(id string) {
 	delete(l.claims, id)
 }
 
-// endUnder ends the system with this id. It takes the id meanwhile, so that it
-// never meets a container created since.
-func (c *client) endUnder(id string) bool {
-	turn, err := c.reserve(opTerminate, id, nil)
-	if err != nil {
-		return false
-	}
-	defer c.remove(turn)
-	return turn.terminateAgain() == nil
-}
-
 // endLeftovers is one round, which came after pause. The next one, if something is
 // left then, comes after twice that.
 func (c *client) endLeftovers(pause time.Duration) {
@@ -190,7 +190,7 @@ func (c *client) endLeftovers(pause time.Duration) {
 		for id, ours := range claims {
 			round.Go(func() {
 				there := c.claimed(systems, id, ours)
-				if there && c.endUnder(id) || !there && !time.Now().Before(ours.until) {
+				if there && c.endUnclaimed(id) == nil || !there && !time.Now().Before(ours.until) {
 					l.drop(id, ours)
 				}
 			})

@@ -353,7 +353,7 @@ func (p *process) end() {
 	if p.streams != nil {
 		c.tasks.start(func() { p.streams.linger(c.grace) })
 	}
-	p.handle.close(&c.tasks)
+	p.handle.close(c)
 }
 
 // drop releases the process and cuts its streams off.
@@ -373,7 +373,7 @@ func (p *process) letGo() {
 		p.container.client.tasks.start(streams.cut)
 	}
 	if handle != nil {
-		handle.close(&p.container.client.tasks)
+		handle.close(p.container.client)
 	}
 }
 

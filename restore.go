@@ -129,27 +129,20 @@ func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemIn
 	outcomes := make(chan outcome, len(systems))
 	waiting := 0
 	for _, s := range systems {
-		ctr, err := c.reserve(opReconcile, s.ID, nil)
-		if err != nil {
-			continue // the engine claims it
-		}
 		waiting++
-		c.tasks.start(func() {
-			err := ctr.terminateAgain()
-			c.remove(ctr)
-			outcomes <- outcome{s, err}
-		})
+		c.tasks.start(func() { outcomes <- outcome{s, c.endUnclaimed(s.ID)} })
 	}
 	var ended []ComputeSystemInfo
 	var failures []error
 	for ; waiting > 0; waiting-- {
 		select {
 		case o := <-outcomes:
-			if o.err != nil {
+			switch {
+			case o.err == nil:
+				ended = append(ended, o.ComputeSystemInfo)
+			case !errors.Is(o.err, errInUse): // the engine claims it
 				failures = append(failures, o.err)
-				continue
 			}
-			ended = append(ended, o.ComputeSystemInfo)
 		case <-ctx.Done():
 			failures = append(failures, newError(opReconcile, "", "", ctx.Err()))
 			waiting = 1

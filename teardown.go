@@ -115,14 +115,36 @@ func (ctr *container) requestTerminate(limit time.Duration) error {
 }
 
 // terminateAgain ends the system through a handle of its own, since the first
-// one may be stuck in a call. A system that HCS does not know has ended.
+// one may be stuck in a call.
 func (ctr *container) terminateAgain() error {
 	return ctr.terminateWithin(ctr.client.terminateTimeout)
 }
 
 func (ctr *container) terminateWithin(limit time.Duration) error {
+	return ctr.client.endUnder(ctr.id, limit, nil)
+}
+
+// endUnder ends the system that HCS has under id; one that it does not know has
+// ended. What spare says, once the system is open, to be somebody else's is left
+// alone, with an error; nil: nothing is.
+func (c *client) endUnder(id string, limit time.Duration, spare func() error) error {
 	deadline := time.Now().Add(limit)
-	return ctr.client.persist(func() error { return ctr.terminateOnce(time.Until(deadline)) })
+	return c.persist(deadline, func() error {
+		system, err := c.open(id, time.Until(deadline))
+		switch {
+		case errors.Is(err, CodeSystemNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		if spare != nil {
+			if err := spare(); err != nil {
+				newHandle(system).close(c)
+				return err
+			}
+		}
+		return c.end(id, system, time.Until(deadline))
+	})
 }
 
 // The service may be back a moment after it went away, and RS1 and RS2 refuse for
@@ -132,32 +154,22 @@ const (
 	persistPause = 100 * time.Millisecond
 )
 
-// persist repeats a call that fails only because of the moment.
-func (c *client) persist(call func() error) error {
-	patience := time.Now().Add(persistFor)
+// persist repeats a call that fails only because of the moment, for a while that
+// ends at deadline at the latest.
+func (c *client) persist(deadline time.Time, call func() error) error {
+	if patience := time.Now().Add(persistFor); patience.Before(deadline) {
+		deadline = patience
+	}
 	for {
 		err := call()
 		momentary := isServiceLost(err) || errors.Is(err, CodeAccessDenied) || errors.Is(err, CodeInvalidState)
-		if !momentary || time.Until(patience) < persistPause {
+		if !momentary || time.Until(deadline) <= persistPause {
 			return err
 		}
 		if await(c.closing, persistPause) {
 			return err
 		}
 	}
-}
-
-// terminateOnce opens a handle, terminates the system through it, and waits.
-func (ctr *container) terminateOnce(limit time.Duration) error {
-	deadline := time.Now().Add(limit)
-	system, err := ctr.client.open(ctr.id, limit)
-	switch {
-	case errors.Is(err, CodeSystemNotFound):
-		return nil
-	case err != nil:
-		return err
-	}
-	return ctr.client.end(ctr.id, system, time.Until(deadline))
 }
 
 // awaitStop waits until the system has stopped.
@@ -190,7 +202,7 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 
 // list lists the compute systems of owner.
 func (c *client) list(owner string) (systems []ComputeSystemInfo, err error) {
-	err = c.persist(func() error {
+	err = c.persist(time.Now().Add(c.callTimeout), func() error {
 		systems, err = call(c, Operation{Op: opList}, c.callTimeout,
 			func() ([]ComputeSystemInfo, error) { return c.service.ComputeSystems(owner) }, nil)
 		return err

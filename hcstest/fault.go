@@ -17,8 +17,9 @@ import (
 // With Done it is carried out at once, and only its answer is held or replaced
 // by Err: HCS has done it and nobody knows.
 //
-// A Close is always carried out. A Wait that is held ends when its handle is
-// closed, and any held call when the service is lost.
+// A Close that fails leaves the handle open, to be closed once more. A Wait that is
+// held ends when its handle is closed, and any held call but a Close when the
+// service is lost.
 type Fault struct {
 	Err   error // a bare Code becomes a *libcontainerd.Error, other errors are answered as they are
 	Delay time.Duration
@@ -198,12 +199,6 @@ func (s *Service) meet(c Call, lost, closed <-chan struct{}, do func() error) er
 		return err
 	}
 	interrupted := h.wait(c, lost, closed)
-	if c.Op == OpClose || c.Op == OpCloseProcess {
-		if err := do(); h.Err == nil {
-			return err
-		}
-		return c.answer(h.Err)
-	}
 	if interrupted != nil {
 		return interrupted
 	}

@@ -16,6 +16,7 @@ type handle struct {
 	mu        sync.Mutex // guards following
 	calls     int        // running, waits not counted
 	closing   bool
+	refused   bool          // a Close was answered with an error: another one is in order
 	abandoned bool          // closed by Service.Abandon
 	quiet     chan struct{} // closed when calls becomes 0; nil: Close does not wait for it
 }
@@ -70,11 +71,15 @@ func (h *handle) wait(c Call, do func() error) error {
 }
 
 // close closes the handle and lets go of what it stands for. Like hcsshim's
-// handles it waits for the calls that still run, though there should be none.
+// handles it waits for the calls that still run, though there should be none, and
+// stays open when HCS refuses.
 func (h *handle) close(c Call, release func()) error {
 	h.mu.Lock()
 	if h.closing {
 		defer h.mu.Unlock()
+		if h.refused {
+			return nil
+		}
 		return h.misusedLocked(c, "closed twice")
 	}
 	h.closing = true
@@ -86,15 +91,26 @@ func (h *handle) close(c Call, release func()) error {
 	}
 	h.mu.Unlock()
 	n := h.svc.record.add(c)
+	done := false
 	err := h.svc.meet(c, nil, nil, func() error {
 		if quiet != nil {
 			<-quiet
 		}
 		close(h.closed)
 		release()
+		done = true
 		return nil
 	})
 	h.svc.record.answer(n, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused = err != nil
+	switch {
+	case !done && h.abandoned: // meanwhile
+		close(h.closed)
+	case !done:
+		h.closing = false
+	}
 	return err
 }
 
