@@ -19,6 +19,9 @@ func (ctr *container) notRunningLocked() error {
 
 // signal ends the container; see Client.Signal.
 func (ctr *container) signal(sig int) error {
+	if sig != 0 && sig != sigkill {
+		ctr.settlePhase() // only a container that runs can shut down
+	}
 	ctr.mu.Lock()
 	phase, next := ctr.phase, ctr.next
 	notRunning := ctr.notRunningLocked()
@@ -215,10 +218,11 @@ func (ctr *container) pause() error {
 	}
 	err := order(ctr.client, ctr.system, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
 		if err == nil {
-			order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
+			err = order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
 		}
+		ctr.doubtPhase(err)
 	})
-	if !ctr.endSwitch(err == nil, running, paused) {
+	if !ctr.endSwitch(err, running, paused) {
 		return err
 	}
 	ctr.events.postOwn(StateInfo{State: StatePause, Pid: ctr.init.pid})
@@ -233,11 +237,11 @@ func (ctr *container) resume() error {
 	}
 	resumed := StateInfo{State: StateResume, Pid: ctr.init.pid}
 	err := order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
-		if ctr.endSwitch(err == nil, paused, running) {
+		if ctr.endSwitch(err, paused, running) {
 			ctr.events.post(event{info: resumed})
 		}
 	})
-	if !ctr.endSwitch(err == nil, paused, running) {
+	if !ctr.endSwitch(err, paused, running) {
 		return err
 	}
 	ctr.events.postOwn(resumed)
@@ -249,6 +253,7 @@ func (ctr *container) beginSwitch(op string, from phase) error {
 	if !ctr.plan.hyperv {
 		return newError(op, ctr.id, "", fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented))
 	}
+	ctr.settlePhase()
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	switch {
@@ -261,17 +266,59 @@ func (ctr *container) beginSwitch(op string, from phase) error {
 	return nil
 }
 
-// endSwitch ends a pause or resume, and tells whether it changed the phase: a
-// container that has ended meanwhile stays so.
-func (ctr *container) endSwitch(ok bool, from, to phase) bool {
+// endSwitch ends a pause or resume that was answered with err, and tells whether it
+// changed the phase: a container that has ended meanwhile stays so.
+func (ctr *container) endSwitch(err error, from, to phase) bool {
+	ctr.doubtPhase(err)
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.switching = false
-	if !ok || ctr.phase != from {
+	if err != nil || ctr.phase != from {
 		return false
 	}
 	ctr.phase = to
 	return true
+}
+
+// doubtPhase keeps in mind that hcsshim gave up a pause or a resume, with err, and
+// HCS may have done it or may do it yet. An answer ends the doubt.
+func (ctr *container) doubtPhase(err error) {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	switch {
+	case err == nil:
+		ctr.doubtful = false
+	case errors.Is(err, CodeOperationTimeout):
+		ctr.doubtful = true
+	}
+}
+
+// settlePhase asks HCS whether the container is paused, if there is a doubt, and
+// reports what has come of the pause or the resume that raised it.
+func (ctr *container) settlePhase() {
+	ctr.mu.Lock()
+	settled := !ctr.doubtful || ctr.switching
+	ctr.mu.Unlock()
+	if settled {
+		return
+	}
+	isPaused, err := ctr.isPausedInHCS()
+	if err != nil {
+		ctr.log.WithError(err).Warn("cannot tell whether the container is paused")
+		return
+	}
+	ctr.mu.Lock()
+	state := ""
+	switch {
+	case isPaused && ctr.phase == running:
+		ctr.phase, state = paused, StatePause
+	case !isPaused && ctr.phase == paused:
+		ctr.phase, state = running, StateResume
+	}
+	ctr.mu.Unlock()
+	if state != "" {
+		ctr.events.postOwn(StateInfo{State: state, Pid: ctr.init.pid})
+	}
 }
 
 // stats asks HCS for the resource use of the container.

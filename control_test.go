@@ -1,6 +1,7 @@
 package libcontainerd_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,61 @@ func TestPauseAndResumeThatComeLate(t *testing.T) {
 		must(t, e.Signal("c1", 9))
 		e.awaitExit("c1")
 	})
+}
+
+// T4, T14: hcsshim gives a pause or a resume up after four minutes, HCS does not.
+func TestPauseAndResumeThatHcsshimGaveUp(t *testing.T) {
+	gaveUp := func(op hcstest.Op) func(*hcstest.Service) {
+		return once(op, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})
+	}
+	for name, c := range map[string]struct {
+		op   func(*engine, string) error // that is given up
+		then func(*engine) error
+		want []string // after the start
+	}{
+		"pause, resume": {pauses, func(e *engine) error { return e.Resume("c1") }, []string{"pause c1", "resume c1"}},
+		"pause, signal": {pauses, func(e *engine) error { return e.Signal("c1", 15) }, []string{"pause c1", "resume c1", "exit c1 3221225786"}},
+		"pause, exec": {pauses, func(e *engine) error {
+			if err := e.AddProcess("c1", "p1", exec("cmd")); !errdefs.IsFailedPrecondition(err) {
+				return fmt.Errorf("exec: %w", err)
+			}
+			return nil
+		}, []string{"pause c1"}},
+		"resume, pause":  {resumes, func(e *engine) error { return e.Pause("c1") }, []string{"pause c1", "resume c1", "pause c1"}},
+		"resume, signal": {resumes, func(e *engine) error { return e.Signal("c1", 15) }, []string{"pause c1", "resume c1", "exit c1 3221225786"}},
+		"resume, exec": {resumes, func(e *engine) error {
+			return e.AddProcess("c1", "p1", exec("ping", "-t", "localhost"))
+		}, []string{"pause c1", "resume c1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil)
+				must(t, e.Create("c1", hyperv(untilStopped...)))
+				both(gaveUp(hcstest.OpPause), gaveUp(hcstest.OpResume))(e.hcs)
+				if err := c.op(e, "c1"); !errdefs.IsDeadlineExceeded(err) {
+					t.Errorf("got %v", err)
+				}
+				e.hcs.Heal()
+				must(t, c.then(e))
+				synctest.Wait()
+				e.wantEvents(t, append([]string{"start-container c1"}, c.want...)...)
+				if err := e.Signal("c1", 9); err != nil && !errdefs.IsNotFound(err) {
+					t.Error(err)
+				}
+				e.awaitExit("c1")
+			})
+		})
+	}
+}
+
+func pauses(e *engine, id string) error { return e.Pause(id) }
+
+func resumes(e *engine, id string) error {
+	e.hcs.Fail(hcstest.OpPause, id, nil)
+	if err := e.Pause(id); err != nil {
+		return err
+	}
+	return e.Resume(id)
 }
 
 // The handle stays open while a late pause is undone.

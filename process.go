@@ -83,6 +83,7 @@ func (ctr *container) addProcess(name string, spec Process) error {
 	if plan.config.WorkingDirectory == "" {
 		plan.config.WorkingDirectory = ctr.plan.process.config.WorkingDirectory
 	}
+	ctr.settlePhase()
 	p, err := ctr.reserveExec(name, plan)
 	if err != nil {
 		return err

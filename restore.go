@@ -78,19 +78,23 @@ func (ctr *container) reopen() error {
 		init.letGo()
 		return err
 	}
-	if plan.hyperv && ctr.isPausedInHCS() {
+	if !plan.hyperv {
+		return nil
+	}
+	isPaused, err := ctr.isPausedInHCS()
+	if err != nil {
+		ctr.log.WithError(err).Warn("cannot tell whether the container is paused, taking it to run")
+	}
+	if isPaused {
 		ctr.setPhase(paused)
 	}
 	return nil
 }
 
 // isPausedInHCS tells whether HCS has the container's system paused.
-func (ctr *container) isPausedInHCS() bool {
+func (ctr *container) isPausedInHCS() (bool, error) {
 	systems, err := ctr.client.list("")
-	if err != nil {
-		ctr.log.WithError(err).Warn("cannot tell whether the container is paused, taking it to run")
-	}
-	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id && s.State == "Paused" })
+	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id && s.State == "Paused" }), err
 }
 
 // leave lets go of a system that could not be taken up.
