@@ -40,14 +40,11 @@ const restoreExitCode uint32 = 1 << 31
 // Every method answers an id it does not know with errdefs.ErrNotFound.
 //
 // None waits for ever for an HCS that does not answer: the error is of kind
-// deadline exceeded then, and what HCS does later all the same is undone. Where
-// hcsshim gave the call up, after four minutes, and not the client, that takes
-// another way: a compute system is looked for during an hour; whether a container
-// is paused is asked of HCS, and reported, when that counts next; a process that
-// HCS starts after all is one of those that only Summary knows. With C, T and G for the call timeout, the terminate timeout and the grace (see
+// deadline exceeded then, and what HCS does later all the same is undone. With C,
+// T and G for the call timeout, the terminate timeout and the grace (see
 // WithCallTimeout, WithTerminateTimeout, WithGrace) a method takes at most
 //
-//	Create                C for each call into HCS, then T + 2G to undo what was done
+//	Create                C for each call into HCS, G for an id that is not free yet, then T + 2G to undo what was done
 //	Signal                C, for a paused container 2C; 9: 2T; 0: nothing
 //	AddProcess            C for each of its two calls, then C + 2G to undo them
 //	SignalProcess, Resize, Pause, Resume, Stats, Summary, Info    C
@@ -56,7 +53,15 @@ const restoreExitCode uint32 = 1 << 31
 //	GetPidsForContainer, UpdateResources    nothing: they do not ask HCS
 //	Close                 C
 //
-// (C more after a pause or a resume that hcsshim gave up), and the time that the Backend takes for the callbacks made meanwhile.
+// and the time that the Backend takes for the callbacks made meanwhile.
+//
+// On Windows hcsshim gives a call up after four minutes, which is before the
+// default call timeout, and never tells what HCS made of it. A compute system that
+// comes after that is looked for during an hour, and ended. A pause or a resume is
+// cleared up by the next Pause, Resume, Signal or AddProcess, which takes C more
+// for asking HCS, and reports the state that it finds. A process that HCS starts
+// after all cannot be told from others: it is listed by Summary, and ends with its
+// container.
 type Client interface {
 	// Create creates the container, starts it and its init process, attaches the
 	// streams and reports StateStart; all that before it returns. After an error

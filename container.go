@@ -369,7 +369,7 @@ func (ctr *container) finish() {
 // from it and from what went wrong.
 func (ctr *container) initExit(teardown error, deadline time.Time) StateInfo {
 	exit := ctr.init.exit(StateExit, deadline)
-	exit.Err = errors.Join(exit.Err, teardown)
+	exit.Err = join(exit.Err, teardown)
 	return exit
 }
 
@@ -446,7 +446,7 @@ func (ctr *container) restart(exit StateInfo, wait chan error) {
 		select {
 		case err := <-wait:
 			if err != nil {
-				exit.Err = errors.Join(exit.Err, newError(opRestart, ctr.id, "", err))
+				exit.Err = join(exit.Err, newError(opRestart, ctr.id, "", err))
 				ctr.reportExit(exit)
 				return
 			}

@@ -6,6 +6,7 @@ package libcontainerd
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Microsoft/hcsshim"
@@ -18,6 +19,8 @@ type computeSystem struct {
 	id        string
 	container hcsshim.Container
 
+	terminating atomic.Bool // a Terminate was asked for and not refused
+
 	endOnce sync.Once
 	ended   chan struct{} // closed when the system has stopped or the handle is closed
 	endErr  error         // what Wait returns, set before ended is closed
@@ -29,11 +32,25 @@ func newComputeSystem(id string, container hcsshim.Container) *computeSystem {
 	return s
 }
 
+// end keeps how the system has ended. Whether HCS calls the exit after a
+// termination unexpected is not documented; here it is not.
 func (s *computeSystem) end(err error) {
 	s.endOnce.Do(func() {
+		if s.terminating.Load() && errors.Is(err, CodeUnexpectedExit) {
+			err = nil
+		}
 		s.endErr = err
 		close(s.ended)
 	})
+}
+
+func (s *computeSystem) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *computeSystem) Wait() error {
@@ -78,7 +95,12 @@ func (s *computeSystem) Shutdown() error {
 }
 
 func (s *computeSystem) Terminate() error {
-	return hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
+	s.terminating.Store(true) // before HCS tells of the end
+	err := hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
+	if err != nil {
+		s.terminating.Store(false)
+	}
+	return err
 }
 
 func (s *computeSystem) Statistics() (Statistics, error) {
@@ -142,7 +164,7 @@ func (s *computeSystem) CreateProcess(config *ProcessConfig) (ComputeProcess, er
 	if err != nil {
 		return nil, hcsError(opExec, s.id, err)
 	}
-	return &computeProcess{systemID: s.id, process: p}, nil
+	return &computeProcess{system: s, process: p}, nil
 }
 
 func (s *computeSystem) OpenProcess(pid uint32) (ComputeProcess, error) {
@@ -150,7 +172,7 @@ func (s *computeSystem) OpenProcess(pid uint32) (ComputeProcess, error) {
 	if err != nil {
 		return nil, hcsError(opOpen, s.id, err)
 	}
-	return &computeProcess{systemID: s.id, process: p}, nil
+	return &computeProcess{system: s, process: p}, nil
 }
 
 func (s *computeSystem) Close() error {

@@ -287,6 +287,24 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// join makes one error of several, nil ones left out; its text is one line.
+func join(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return errorList(errs)
+}
+
+type errorList []error
+
+func (l errorList) Error() string { return oneLine(errors.Join(l...).Error()) }
+
+func (l errorList) Unwrap() []error { return l }
+
 // Code is a number by which Windows reports a failure: a Win32 code, an
 // HRESULT, an NTSTATUS, or an HCS code of severity 0x8 (HCS_E_*) or 0xC
 // (ERROR_VMCOMPUTE_*). It is an error, so that

@@ -138,7 +138,7 @@ func TestEveryProcessExitsWhenTheSystemEndsFirst(t *testing.T) {
 					t.Fatalf("events %q", log)
 				}
 				for _, info := range e.infos["c1"][1:] {
-					if info.ExitCode != libcontainerd.UnknownExitCode || !c.kind(info.Err) {
+					if info.ExitCode != libcontainerd.UnknownExitCode || !c.kind(info.Err) || strings.Contains(info.Err.Error(), "\n") {
 						t.Errorf("%s of %s: code %d, %v", info.State, info.ProcessID, info.ExitCode, info.Err)
 					}
 				}

@@ -268,7 +268,7 @@ func (p *process) exit(state string, deadline time.Time) StateInfo {
 		info.Err = newError(opWait, p.container.id, p.name, fmt.Errorf("no exit code: %w", errTimeout(p.container.client.grace)))
 	}
 	if crash := p.container.crash(); crash != nil {
-		info.Err = errors.Join(info.Err, crash)
+		info.Err = join(info.Err, crash)
 		if info.ExitCode == 0 {
 			info.ExitCode = UnknownExitCode // never a false success
 		}

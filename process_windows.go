@@ -10,11 +10,12 @@ import (
 	"math"
 
 	"github.com/Microsoft/hcsshim"
+	"github.com/containerd/errdefs"
 )
 
 type computeProcess struct {
-	systemID string
-	process  hcsshim.Process
+	system  *computeSystem
+	process hcsshim.Process
 }
 
 func (p *computeProcess) Pid() uint32 { return uint32(p.process.Pid()) }
@@ -41,7 +42,7 @@ func (p *computeProcess) ResizeConsole(width, height uint16) error {
 // terminates the system and closes the handle it came by, which is not to be
 // the one that everybody else waits on.
 func (p *computeProcess) Kill() error {
-	system, err := hcsshim.OpenContainer(p.systemID)
+	system, err := hcsshim.OpenContainer(p.system.id)
 	if err != nil {
 		return p.killed(err)
 	}
@@ -62,12 +63,13 @@ func (p *computeProcess) Kill() error {
 		return p.killed(openErr)
 	}
 	defer again.Close()
-	return p.error(opKill, errors.New("refused by HCS for a reason that hcsshim does not tell, and the process runs on"))
+	return p.error(opKill, fmt.Errorf("refused by HCS for a reason that hcsshim does not tell, and the process runs on: %w", errdefs.ErrUnknown))
 }
 
 // killed hides the errors which say that there is nothing left to kill.
 func (p *computeProcess) killed(err error) error {
-	if hcsshim.IsAlreadyStopped(err) || hcsshim.IsNotExist(err) {
+	if hcsshim.IsAlreadyStopped(err) || hcsshim.IsNotExist(err) ||
+		hcsshim.IsOperationInvalidState(err) && p.system.hasEnded() {
 		return nil
 	}
 	return p.error(opKill, err)
@@ -96,7 +98,7 @@ func (p *computeProcess) error(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := newHCSError(op, p.systemID, err)
+	e := newHCSError(op, p.system.id, err)
 	e.Err = fmt.Errorf("process %d: %w", p.Pid(), e.Err)
 	return e
 }

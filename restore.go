@@ -153,5 +153,5 @@ func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemIn
 		}
 	}
 	slices.SortFunc(ended, func(a, b ComputeSystemInfo) int { return strings.Compare(a.ID, b.ID) })
-	return ended, errors.Join(failures...)
+	return ended, join(failures...)
 }

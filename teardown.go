@@ -26,7 +26,7 @@ func (ctr *container) stop() error {
 		ctr.log.WithError(err).Warn("compute system does not stop")
 		failures = append(failures, err)
 	}
-	return errors.Join(failures...)
+	return join(failures...)
 }
 
 // endFailedStart ends the system of a container that never ran. What has not

@@ -245,7 +245,7 @@ func TestKillOfAProcess(t *testing.T) {
 			}
 			process := startProcess(t, system, "cmd")
 			order(t, tt.fault)
-			if err := process.Kill(); (err == nil) != tt.ok {
+			if err := process.Kill(); (err == nil) != tt.ok || err != nil && !errdefs.IsUnknown(err) {
 				t.Errorf("kill: %v", err)
 			}
 			if !tt.ends {
@@ -255,6 +255,38 @@ func TestKillOfAProcess(t *testing.T) {
 				t.Errorf("exit code %d, %v, want 1067", code, err)
 			}
 		})
+	}
+}
+
+// After its system has stopped HCS may call the state of the system invalid.
+func TestKillOfAProcessWhoseSystemHasStopped(t *testing.T) {
+	service, _ := standIn(t)
+	system := createSystem(t, service, "kill")
+	if err := system.Start(); err != nil {
+		t.Fatal(err)
+	}
+	process := startProcess(t, system, "cmd")
+	order(t, "HcsOpenProcess=0xC0370105")
+	if err := process.Kill(); !errors.Is(err, libcontainerd.CodeInvalidState) {
+		t.Errorf("kill while the system runs: %v", err)
+	}
+	if err := errors.Join(system.Terminate(), system.Wait()); err != nil {
+		t.Error(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Errorf("kill: %v", err)
+	}
+}
+
+func TestTerminationIsNoUnexpectedExit(t *testing.T) {
+	service, _ := standIn(t)
+	system := createSystem(t, service, "terminate")
+	if err := system.Start(); err != nil {
+		t.Fatal(err)
+	}
+	order(t, "SystemExited=0xC0370106")
+	if err := errors.Join(system.Terminate(), system.Wait()); err != nil {
+		t.Error(err)
 	}
 }
 
