@@ -442,12 +442,16 @@ func (c *client) find(op, containerID string) (*container, error) {
 	return ctr, nil
 }
 
-// inUse is errInUse for the id of a container, nil for any other.
+// inUse is why the system that HCS has under id is not to be ended: it is, or may
+// be, that of a container.
 func (c *client) inUse(id string) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if c.closed {
+		return newError(opTerminate, id, "", errClosed) // the containers that it had run on
+	}
 	if _, ok := c.containers[id]; ok {
-		return errInUse
+		return newError(opTerminate, id, "", errInUse)
 	}
 	return nil
 }

@@ -212,6 +212,34 @@ func TestReattachThatFails(t *testing.T) {
 	}
 }
 
+// Containers of a client that is closed run on.
+func TestReconcileEndsNoContainerOfAClientThatIsClosed(t *testing.T) {
+	for _, op := range []hcstest.Op{hcstest.OpList, hcstest.OpOpen} {
+		synctest.Test(t, func(t *testing.T) {
+			hcs := hcstest.New(t)
+			orphan(t, hcs, "zombie", spec(untilStopped...))
+			e := newEngine(t, hcs)
+			must(t, e.Create("ours", spec(untilStopped...)))
+			hung := hcs.Hang(op, "")
+			reconciled := make(chan error)
+			go func() {
+				_, err := e.Reconcile(t.Context(), "")
+				reconciled <- err
+			}()
+			<-hung.Met()
+			go e.Close()
+			synctest.Wait()
+			hung.Release()
+			if err := <-reconciled; !errdefs.IsFailedPrecondition(err) {
+				t.Errorf("got %v", err)
+			}
+			for _, id := range []string{"ours", "zombie"} {
+				terminate(t, hcs, id)
+			}
+		})
+	}
+}
+
 // Lesson 47: no restart of an engine leaves a zombie.
 func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
