@@ -150,7 +150,7 @@ func (p *process) createProcess() error {
 	}, func(late created, err error) {
 		if err == nil {
 			late.process.Kill()
-			late.process.Close()
+			newHandle(late.process).close(c)
 		}
 	})
 	if err == nil {

@@ -111,7 +111,7 @@ func (p *process) open(pid uint32) error {
 		func(s ComputeSystem) (ComputeProcess, error) { return s.OpenProcess(pid) },
 		func(late ComputeProcess, err error) {
 			if err == nil {
-				late.Close()
+				newHandle(late).close(c)
 			}
 		})
 	if err == nil {

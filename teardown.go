@@ -195,7 +195,7 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 		func() (ComputeSystem, error) { return c.service.OpenComputeSystem(id) },
 		func(s ComputeSystem, err error) {
 			if err == nil {
-				s.Close()
+				newHandle(s).close(c)
 			}
 		})
 }
