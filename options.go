@@ -20,7 +20,8 @@ const (
 	// itself, so that its more telling error comes first.
 	DefaultCallTimeout = 5 * time.Minute
 	// DefaultGrace is how long a process may outlive its compute system before its
-	// exit code counts as unknown, and output that nobody reads its process.
+	// exit code counts as unknown, output that nobody reads its process, an id its
+	// system, and a handle its close.
 	DefaultGrace = 10 * time.Second
 	// DefaultOwner is the owner that the compute systems are marked with.
 	DefaultOwner = "docker"
@@ -124,8 +125,10 @@ func WithCallTimeout(d time.Duration) RemoteOption {
 }
 
 // WithGrace sets how long processes are waited for once their compute system has
-// stopped, and how long output of which nothing is read stays open once its
-// process has ended; above 0, the default is DefaultGrace.
+// stopped, how long output of which nothing is read stays open once its process
+// has ended, how long Create waits for an id that HCS has yet to free, and how long
+// a handle that HCS refuses to close is tried again; above 0, the default is
+// DefaultGrace.
 func WithGrace(d time.Duration) RemoteOption {
 	return duration("grace", d, func(s *settings) { s.grace = d })
 }
