@@ -3,6 +3,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -81,6 +82,54 @@ func TestCreateThatHCSGoesOnWith(t *testing.T) {
 	eventually(t, "it is ended", func() bool { return log.find("HcsTerminateComputeSystem", "web") != nil })
 }
 
+// What came of a pause or a resume that hcsshim gave up is asked of HCS.
+func TestPauseThatHcsshimGivesUp(t *testing.T) {
+	if standIn(t); !impatient(t) {
+		return
+	}
+	for _, tt := range []struct{ fault, want string }{
+		{"SystemPauseCompleted=lost", "start-container, pause, resume, exit init 3221225786"},
+		{"SystemResumeCompleted=lost*1", "start-container, pause, resume, exit init 3221225786"},
+	} {
+		t.Run(tt.fault, func(t *testing.T) {
+			standIn(t)
+			e := newEngine(t, quick()...)
+			e.create(t, "web", hyperVSpec(t, "cmd"))
+			order(t, tt.fault)
+			err := e.Pause("web")
+			if err == nil {
+				err = e.Resume("web")
+			}
+			if !errors.Is(err, libcontainerd.CodeOperationTimeout) {
+				t.Errorf("%v, want operation timeout", err)
+			}
+			if err := e.Signal("web", 15); err != nil {
+				t.Error(err)
+			}
+			e.await(t, "web", libcontainerd.StateExit)
+			if got := e.trace("web"); got != tt.want {
+				t.Errorf("events %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestIDThatIsNotFreeAtOnce(t *testing.T) {
+	standIn(t)
+	e := newEngine(t)
+	e.create(t, "web", testSpec("cmd"), libcontainerd.WithRestartManager(&restarts{left: 1}))
+	order(t, "HcsCreateComputeSystem=0xC037010F*3")
+	if err := e.stdin("web").Close(); err != nil {
+		t.Error(err)
+	}
+	e.awaitNth(t, "web", libcontainerd.StateStart, 2)
+	e.kill(t, "web")
+	want := fmt.Sprintf("start-container, restart init 0, start-container, exit init %d", killedCode)
+	if got := e.trace("web"); got != want {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
 func testCreateFaults(t *testing.T, faults []createFault) {
 	t.Helper()
 	for _, tt := range faults {
@@ -119,6 +168,7 @@ func TestFaultsAtTheEnd(t *testing.T) {
 		{"stopped already", "HcsShutdownComputeSystem=0xC0370110;HcsTerminateComputeSystem=slow:10", nil, []uint32{0}, false},
 		{"stop notified late", "SystemExited=late:500", nil, []uint32{0}, false},
 		{"init's exit notified late", "ProcessExited=late:500", nil, []uint32{0}, false},
+		{"handles are not closed at once", "HcsCloseProcess=0x800706BA*2;HcsUnregisterComputeSystemCallback=0x800706BA*2;HcsCloseComputeSystem=0x800706BA*2", nil, []uint32{0}, false},
 		{"no exit code", "HcsGetProcessProperties=nocode", nil, []uint32{libcontainerd.UnknownExitCode}, true},
 		{"init's exit never notified", "ProcessExited=lost", kill, []uint32{libcontainerd.UnknownExitCode}, true},
 		{"shutdown and terminate hang", "HcsShutdownComputeSystem=hang*1;HcsTerminateComputeSystem=hang*1", nil, []uint32{0}, false},
