@@ -95,10 +95,17 @@ static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3]
 	wchar_t *command = json_string(json_member(parameters, L"CommandLine"));
 	wchar_t *directory = json_string(json_member(parameters, L"WorkingDirectory"));
 	wchar_t *environment = environment_block(json_member(parameters, L"Environment"));
-	if (!CreateProcessW(program, command, NULL, NULL, count > 0,
-			CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | DETACHED_PROCESS | EXTENDED_STARTUPINFO_PRESENT,
-			environment, directory && *directory ? directory : NULL, &startup.StartupInfo, started))
+	/* A process of Wine's dies while it is loaded, once in thousands of times. */
+	for (int tries = 0; tries < 3; tries++) {
+		error = 0;
+		if (CreateProcessW(program, command, NULL, NULL, count > 0,
+				CREATE_SUSPENDED | CREATE_UNICODE_ENVIRONMENT | DETACHED_PROCESS | EXTENDED_STARTUPINFO_PRESENT,
+				environment, directory && *directory ? directory : NULL, &startup.StartupInfo, started))
+			break;
 		error = GetLastError();
+		if (error != ERROR_INTERNAL_ERROR)
+			break;
+	}
 
 	free(program);
 	free(command);
