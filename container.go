@@ -223,12 +223,15 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
-			ctr.forgetLeftover() // or the id would not have been free
+			ctr.forgetLeftover()
 			return system, nil
 		}
 		if errdefs.IsAlreadyExists(err) {
-			pause, more := taken.next()
-			if !more || !ctr.clearPreviousLife() {
+			if !ctr.clearPreviousLife() {
+				return nil, err
+			}
+			pause, more := taken.next() // from the first time that the former life had ended
+			if !more {
 				return nil, err
 			}
 			ctr.rest(pause)

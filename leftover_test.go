@@ -2,6 +2,7 @@ package libcontainerd_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,109 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lateOnce is afterthought for the first compute system.
+type lateOnce struct {
+	*hcstest.Service
+	first *sync.Once
+}
+
+func (s lateOnce) CreateComputeSystem(id, configuration string) (system libcontainerd.ComputeSystem, err error) {
+	late := false
+	s.first.Do(func() { late = true })
+	if late {
+		return afterthought{s.Service}.CreateComputeSystem(id, configuration)
+	}
+	return s.Service.CreateComputeSystem(id, configuration)
+}
+
+// A container that runs in between changes nothing for what comes late.
+func TestLateCreateIsEndedAfterAnotherLifeOfTheID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		e := newEngine(t, hcs, libcontainerd.WithComputeService(lateOnce{hcs, new(sync.Once)}))
+		if err := e.Create("c1", spec("cmd")); !is(libcontainerd.CodeOperationTimeout)(err) {
+			t.Errorf("got %v", err)
+		}
+		for range 3 {
+			must(t, e.Create("c1", spec("cmd", "/c", "exit 3")))
+			e.awaitExit("c1")
+			synctest.Wait()
+		}
+		time.Sleep(3 * time.Hour)
+		for _, s := range list(t, hcs) {
+			t.Errorf("left: %v", s)
+		}
+	})
+}
+
+// The claim on a container that did not stop outlives that on a create that failed.
+func TestContainerThatDidNotStopIsEndedThoughACreateFailsMeanwhile(t *testing.T) {
+	for name, create := range map[string]hcstest.Fault{
+		"refused":              {Err: libcontainerd.CodeRPCFailed},
+		"given up by hcsshim":  {Err: libcontainerd.CodeOperationTimeout},
+		"given up, id in use":  {Delay: time.Hour, Err: libcontainerd.CodeSystemAlreadyExists},
+		"given up, then fails": {Delay: time.Hour, Err: libcontainerd.CodeTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil)
+				both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeRPCFailed}),
+					inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeRPCFailed}))(e.hcs)
+				must(t, e.Create("c1", spec("cmd", "/c", "exit 3")))
+				if exit := e.awaitExit("c1"); exit.Err == nil {
+					t.Errorf("exit %+v", exit)
+				}
+				both(once(hcstest.OpCreate, create), once(hcstest.OpList, hcstest.Fault{Err: libcontainerd.CodeRPCFailed}))(e.hcs)
+				if err := e.Create("c1", spec("cmd")); err == nil {
+					t.Error("id is free")
+				}
+				time.Sleep(2 * time.Hour)
+				e.hcs.Heal()
+				time.Sleep(time.Hour)
+				for _, s := range list(t, e.hcs) {
+					t.Errorf("left: %v", s)
+				}
+			})
+		})
+	}
+}
+
+// A restart may end what its own former life has left.
+func TestRestartEndsTheLifeThatDidNotStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}),
+			inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}))(e.hcs)
+		e.onState = func(_ string, info libcontainerd.StateInfo) error {
+			if info.State == libcontainerd.StateRestart {
+				e.hcs.Heal()
+			}
+			return nil
+		}
+		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(closedChannel())}}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 3"), libcontainerd.WithRestartManager(rm)))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "restart c1 3", "start-container c1", "exit c1 3")
+	})
+}
+
+// However long a former life takes to end: its id has the grace to be free after it.
+func TestIDIsWaitedForFromTheEndOfItsFormerLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		slow(hcstest.OpStop, 6*time.Minute)(e.hcs)
+		if err := e.Create("c1", spec("cmd")); !is(libcontainerd.CodeUnexpectedExit)(err) {
+			t.Errorf("got %v", err)
+		}
+		taken := libcontainerd.CodeSystemAlreadyExists
+		e.hcs.Fail(hcstest.OpCreate, "c1", taken, taken)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
 }
 
 // A claim that comes up while HCS is asked about an older one is not lost with it.

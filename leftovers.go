@@ -10,22 +10,41 @@ import (
 
 // claim is the right to end a compute system of the client's owner.
 type claim struct {
-	covers func(state string) bool // the states, as HCS spells them, in which it may be ended
-	until  time.Time               // as long HCS may yet make it; zero: it is there, or never will be
+	ran   bool      // as a container of the client; else only one that never ran may be ended
+	until time.Time // as long HCS may yet make it; zero: it is there, or never will be
 }
 
-// claimOfFormerLife is the claim on what an engine before this one has left, which
-// may be stopping still. Any other may be about to run.
-func claimOfFormerLife() *claim {
-	return &claim{covers: func(state string) bool {
-		return state != "Created" && state != "Running" && state != "Paused"
-	}}
+// covers tells whether a system in this state, as HCS spells it, may be ended.
+func (c *claim) covers(state string) bool { return c.ran || state == "Created" }
+
+// expected tells whether HCS may yet make the system.
+func (c *claim) expected() bool { return time.Now().Before(c.until) }
+
+// rest is what is left of a claim once what was there has ended; nil: nothing.
+func (c *claim) rest() *claim {
+	if c == nil || !c.expected() {
+		return nil
+	}
+	return &claim{until: c.until}
+}
+
+// with is the claim that covers what c and another do; either may be nil.
+func (c *claim) with(other *claim) *claim {
+	switch {
+	case c == nil:
+		return other
+	case other == nil:
+		return c
+	}
+	both := &claim{ran: c.ran || other.ran, until: c.until}
+	if other.until.After(both.until) {
+		both.until = other.until
+	}
+	return both
 }
 
 // claimOfLife is the claim on a system that ran as a container of the client.
-func claimOfLife() *claim {
-	return &claim{covers: func(string) bool { return true }}
-}
+func claimOfLife() *claim { return &claim{ran: true} }
 
 // lateCreate is how long a system may come after hcsshim has given its creation up,
 // which HCS is not told.
@@ -34,7 +53,7 @@ const lateCreate = time.Hour
 // claimOfFailure is the claim on what a create that failed with err may have left.
 // A system that runs is somebody's.
 func claimOfFailure(err error) *claim {
-	c := &claim{covers: func(state string) bool { return state == "Created" }}
+	c := new(claim)
 	if errors.Is(err, CodeOperationTimeout) {
 		c.until = time.Now().Add(lateCreate)
 	}
@@ -49,7 +68,7 @@ func (ctr *container) sweep(err error) {
 	if err != nil {
 		ctr.log.WithError(err).Warn("cannot end what a create that failed may have left")
 	}
-	if err != nil || !ended && !ours.until.IsZero() {
+	if err != nil || !ended && ours.expected() {
 		ctr.endLater(ours)
 	}
 }
@@ -72,14 +91,12 @@ func (ctr *container) clearPreviousLife() bool {
 	c := ctr.client
 	systems, err := c.list("")
 	if err == nil {
-		if !slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id }) {
+		i := slices.IndexFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id })
+		if i < 0 {
 			return true
 		}
-		ours := c.leftovers.claim(ctr.id)
-		if ours == nil {
-			ours = claimOfFormerLife()
-		}
-		if !c.claimed(systems, ctr.id, ours) {
+		ours := c.claimed(systems, ctr.id, ctr.leftoverClaim())
+		if !ours && (systems[i].Owner != c.owner || !isOver(systems[i].State)) {
 			return false
 		}
 		err = ctr.terminateAgain()
@@ -88,6 +105,12 @@ func (ctr *container) clearPreviousLife() bool {
 		ctr.log.WithError(err).Warn("compute system that was left under this id does not end")
 	}
 	return err == nil
+}
+
+// isOver tells whether a system in this state, which may be stopping still, is of a
+// former life. Any other may be about to run.
+func isOver(state string) bool {
+	return state != "Created" && state != "Running" && state != "Paused"
 }
 
 // endLeftover ends the system that HCS has under the container's id, if the
@@ -106,9 +129,10 @@ func (ctr *container) endLeftover(ours *claim) (ended bool, err error) {
 	return true, nil
 }
 
-// claimed tells whether systems has one with this id on which the claim holds.
+// claimed tells whether systems has one with this id on which the claim holds; nil
+// holds on none.
 func (c *client) claimed(systems []ComputeSystemInfo, id string, ours *claim) bool {
-	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
+	return ours != nil && slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
 		return s.ID == id && s.Owner == c.owner && ours.covers(s.State)
 	})
 }
@@ -122,17 +146,29 @@ type leftovers struct {
 	busy   bool              // a round runs or is due
 }
 
-// endLater has what HCS did not end be ended once the container's id is free; nil:
-// nothing.
+// endLater has what HCS did not end be ended once the container's id is free.
 func (ctr *container) endLater(ours *claim) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	ctr.leftover = ours
+	ctr.leftover = ctr.leftover.with(ours)
 }
 
-// forgetLeftover drops every claim on what HCS had under the container's id.
+// leftoverClaim is the claim on what HCS may have under the container's id, nil if
+// there is none.
+func (ctr *container) leftoverClaim() *claim {
+	ctr.mu.Lock()
+	own := ctr.leftover
+	ctr.mu.Unlock()
+	return own.with(ctr.client.leftovers.claim(ctr.id))
+}
+
+// forgetLeftover drops the claims on what HCS had under the container's id, now that
+// it has been free.
 func (ctr *container) forgetLeftover() {
-	ctr.endLater(nil)
+	rest := ctr.leftoverClaim().rest()
+	ctr.mu.Lock()
+	ctr.leftover = rest
+	ctr.mu.Unlock()
 	ctr.client.leftovers.forget(ctr.id)
 }
 
@@ -144,7 +180,7 @@ func (c *client) endInBackground(id string, ours *claim) {
 	if l.claims == nil {
 		l.claims = make(map[string]*claim)
 	}
-	l.claims[id] = ours
+	l.claims[id] = ours.with(l.claims[id])
 	if !l.busy {
 		l.busy = true
 		c.endLeftoversAfter(leftoverPause) // the engine may want the id at once
@@ -163,7 +199,12 @@ func (l *leftovers) claim(id string) *claim {
 func (l *leftovers) drop(id string, ours *claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.claims[id] == ours {
+	if l.claims[id] != ours {
+		return
+	}
+	if rest := ours.rest(); rest != nil {
+		l.claims[id] = rest
+	} else {
 		delete(l.claims, id)
 	}
 }
@@ -189,8 +230,7 @@ func (c *client) endLeftovers(pause time.Duration) {
 		var round sync.WaitGroup
 		for id, ours := range claims {
 			round.Go(func() {
-				there := c.claimed(systems, id, ours)
-				if there && c.endUnclaimed(id) == nil || !there && !time.Now().Before(ours.until) {
+				if !c.claimed(systems, id, ours) || c.endUnclaimed(id) == nil {
 					l.drop(id, ours)
 				}
 			})
