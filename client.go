@@ -44,7 +44,7 @@ const restoreExitCode uint32 = 1 << 31
 // T and G for the call timeout, the terminate timeout and the grace (see
 // WithCallTimeout, WithTerminateTimeout, WithGrace) a method takes at most
 //
-//	Create                C for each call into HCS, G for an id that is not free yet, then T + 2G to undo what was done
+//	Create                C for each call into HCS; T + G for a former life to end and free the id; T + 2G to undo what was done
 //	Signal                C, for a paused container 2C; 9: 2T; 0: nothing
 //	AddProcess            C for each of its two calls, then C + 2G to undo them
 //	SignalProcess, Resize, Pause, Resume, Stats, Summary, Info    C
@@ -58,7 +58,7 @@ const restoreExitCode uint32 = 1 << 31
 // On Windows hcsshim gives a call up after four minutes, which is before the
 // default call timeout, and never tells what HCS made of it. A compute system that
 // comes after that is looked for during an hour, and ended. A pause or a resume is
-// cleared up by the next Pause, Resume, Signal or AddProcess, which takes C more
+// cleared up by the next Pause, Resume, Signal or AddProcess, which takes 2C more
 // for asking HCS, and reports the state that it finds. A process that HCS starts
 // after all cannot be told from others: it is listed by Summary, and ends with its
 // container.

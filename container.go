@@ -48,6 +48,7 @@ type container struct {
 	phase       phase
 	cancelled   bool                // cancel is closed
 	switching   bool                // a pause or a resume is under way
+	switches    int                 // counts their beginnings and ends
 	doubtful    bool                // HCS may know better than phase whether it is paused
 	terminating bool                // a Terminate was asked for
 	stopErr     error               // why the compute system stopped by itself, set before stopped is closed

@@ -95,9 +95,9 @@ func (s *computeSystem) Shutdown() error {
 }
 
 func (s *computeSystem) Terminate() error {
-	s.terminating.Store(true) // before HCS tells of the end
+	already := s.terminating.Swap(true) // before HCS tells of the end
 	err := hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
-	if err != nil {
+	if err != nil && !already {
 		s.terminating.Store(false)
 	}
 	return err

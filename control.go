@@ -67,6 +67,9 @@ func (ctr *container) signalBeforeRun(sig int) error {
 // answer.
 func (ctr *container) kill() error {
 	limit := ctr.client.terminateTimeout
+	ctr.mu.Lock()
+	already := ctr.terminating
+	ctr.mu.Unlock()
 	err := ctr.requestTerminate(limit)
 	if errdefs.IsDeadlineExceeded(err) {
 		err = ctr.requestTerminateAgain(limit)
@@ -74,7 +77,7 @@ func (ctr *container) kill() error {
 	err = ctr.tolerateStop(err)
 	if err != nil {
 		ctr.mu.Lock()
-		ctr.terminating = ctr.terminating && ctr.phase == exiting
+		ctr.terminating = already || ctr.phase == exiting
 		ctr.mu.Unlock()
 		return err
 	}
@@ -213,14 +216,18 @@ func (ctr *container) resize(name string, width, height int) error {
 // pause freezes the container; see Client.Pause. If HCS does so only after the
 // client gave up, it is undone.
 func (ctr *container) pause() error {
-	if err := ctr.beginSwitch(opPause, running); err != nil {
+	h, err := ctr.beginSwitch(opPause, running)
+	if err != nil {
 		return err
 	}
-	err := order(ctr.client, ctr.system, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
+	defer ctr.releaseSwitch(h)
+	err = order(ctr.client, h, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
 		if err == nil {
 			err = order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
+			ctr.doubtPhase(err != nil)
+			return
 		}
-		ctr.doubtPhase(err)
+		ctr.doubtPhase(errors.Is(err, CodeOperationTimeout))
 	})
 	if !ctr.endSwitch(err, running, paused) {
 		return err
@@ -232,11 +239,13 @@ func (ctr *container) pause() error {
 // resume lets the container run on; see Client.Resume. If HCS does so only after
 // the client gave up, it is reported then.
 func (ctr *container) resume() error {
-	if err := ctr.beginSwitch(opResume, paused); err != nil {
+	h, err := ctr.beginSwitch(opResume, paused)
+	if err != nil {
 		return err
 	}
+	defer ctr.releaseSwitch(h)
 	resumed := StateInfo{State: StateResume, Pid: ctr.init.pid}
-	err := order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
+	err = order(ctr.client, h, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
 		if ctr.endSwitch(err, paused, running) {
 			ctr.events.post(event{info: resumed})
 		}
@@ -248,31 +257,57 @@ func (ctr *container) resume() error {
 	return nil
 }
 
-// beginSwitch lets one pause or resume begin, of a container in phase from.
-func (ctr *container) beginSwitch(op string, from phase) error {
+// beginSwitch lets one pause or resume begin, of a container in phase from, and
+// returns the handle for it. The container's own may still get the notification of
+// a call that hcsshim gave up, and would take it for that of the next one.
+func (ctr *container) beginSwitch(op string, from phase) (*handle[ComputeSystem], error) {
 	if !ctr.plan.hyperv {
-		return newError(op, ctr.id, "", fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented))
+		return nil, newError(op, ctr.id, "", fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented))
 	}
 	ctr.settlePhase()
 	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	switch {
-	case ctr.phase != from:
-		return newError(op, ctr.id, "", fmt.Errorf("container is %v: %w", ctr.phase, errdefs.ErrFailedPrecondition))
-	case ctr.switching:
-		return newError(op, ctr.id, "", fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition))
+	phase, switching, doubtful := ctr.phase, ctr.switching, ctr.doubtful
+	if phase == from && !switching {
+		ctr.switching = true
+		ctr.switches++
 	}
-	ctr.switching = true
-	return nil
+	ctr.mu.Unlock()
+	switch {
+	case phase != from:
+		return nil, newError(op, ctr.id, "", fmt.Errorf("container is %v: %w", phase, errdefs.ErrFailedPrecondition))
+	case switching:
+		return nil, newError(op, ctr.id, "", fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition))
+	case !doubtful:
+		return ctr.system, nil
+	}
+	system, err := ctr.client.open(ctr.id, ctr.client.callTimeout)
+	if err != nil {
+		ctr.endSwitch(err, from, from)
+		return nil, newError(op, ctr.id, "", err)
+	}
+	return newHandle(system), nil
+}
+
+// releaseSwitch closes the handle of a pause or a resume, if it had one of its own.
+func (ctr *container) releaseSwitch(h *handle[ComputeSystem]) {
+	if h != ctr.system {
+		h.close(ctr.client)
+	}
 }
 
 // endSwitch ends a pause or resume that was answered with err, and tells whether it
 // changed the phase: a container that has ended meanwhile stays so.
 func (ctr *container) endSwitch(err error, from, to phase) bool {
-	ctr.doubtPhase(err)
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.switching = false
+	ctr.switches++
+	switch {
+	case err == nil:
+		ctr.doubtful = false
+	case errors.Is(err, CodeOperationTimeout):
+		ctr.doubtful = true
+	}
 	if err != nil || ctr.phase != from {
 		return false
 	}
@@ -280,24 +315,20 @@ func (ctr *container) endSwitch(err error, from, to phase) bool {
 	return true
 }
 
-// doubtPhase keeps in mind that hcsshim gave up a pause or a resume, with err, and
-// HCS may have done it or may do it yet. An answer ends the doubt.
-func (ctr *container) doubtPhase(err error) {
+// doubtPhase keeps in mind that a pause that came late may not be undone.
+func (ctr *container) doubtPhase(doubt bool) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	switch {
-	case err == nil:
-		ctr.doubtful = false
-	case errors.Is(err, CodeOperationTimeout):
-		ctr.doubtful = true
-	}
+	ctr.switches++
+	ctr.doubtful = ctr.doubtful || doubt
 }
 
 // settlePhase asks HCS whether the container is paused, if there is a doubt, and
-// reports what has come of the pause or the resume that raised it.
+// reports what has come of the pause or the resume that raised it. An answer that
+// another of them has overtaken counts for nothing.
 func (ctr *container) settlePhase() {
 	ctr.mu.Lock()
-	settled := !ctr.doubtful || ctr.switching
+	settled, before := !ctr.doubtful || ctr.switching, ctr.switches
 	ctr.mu.Unlock()
 	if settled {
 		return
@@ -310,6 +341,7 @@ func (ctr *container) settlePhase() {
 	ctr.mu.Lock()
 	state := ""
 	switch {
+	case ctr.switches != before:
 	case isPaused && ctr.phase == running:
 		ctr.phase, state = paused, StatePause
 	case !isPaused && ctr.phase == paused:

@@ -182,6 +182,86 @@ func TestPauseAndResumeThatHcsshimGaveUp(t *testing.T) {
 	}
 }
 
+// doubt has HCS pause a container in spite of what hcsshim says.
+func doubt(t *testing.T, e *engine, id string) {
+	t.Helper()
+	once(hcstest.OpPause, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})(e.hcs)
+	if err := e.Pause(id); !errdefs.IsDeadlineExceeded(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStateThatAnotherCallHasOvertakenCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", hyperv(untilStopped...)))
+		doubt(t, e, "c1")
+		stale := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpList, Times: 1, Fault: hcstest.Fault{Hang: true, Done: true}})
+		added := make(chan error)
+		go func() { added <- e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 0")) }()
+		<-stale.Met()
+		must(t, e.Resume("c1"))
+		stale.Release()
+		must(t, <-added)
+		e.await("exit-process", 1)
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "pause c1", "resume c1", "exit-process c1/p1 0", "exit c1 3221225786")
+	})
+}
+
+// T14: the handle may get the notification of the pause that was given up.
+func TestHandleOfACallThatWasGivenUpIsNotUsedForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", hyperv(untilStopped...)))
+		doubt(t, e, "c1")
+		for _, opens := range []int{1, 1} { // the answer has ended the doubt
+			must(t, e.Resume("c1"))
+			if n := len(e.hcs.Calls(hcstest.OpOpen)); n != opens {
+				t.Errorf("opened %d times, want %d", n, opens)
+			}
+			must(t, e.Pause("c1"))
+		}
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
+}
+
+func TestLatePauseThatCannotBeUndone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithCallTimeout(time.Minute))
+		must(t, e.Create("c1", hyperv(untilStopped...)))
+		late := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpPause, Times: 1, Fault: hcstest.Fault{Hang: true}})
+		if err := e.Pause("c1"); !errdefs.IsDeadlineExceeded(err) {
+			t.Errorf("got %v", err)
+		}
+		e.hcs.Fail(hcstest.OpResume, "c1", libcontainerd.CodeAccessDenied)
+		late.Release()
+		synctest.Wait()
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "pause c1", "resume c1", "exit c1 3221225786")
+	})
+}
+
+func TestKillThatIsRefusedTakesNoneBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		inject(hcstest.OpWait, hcstest.Fault{Err: libcontainerd.CodeUnexpectedExit, Done: true})(e.hcs)
+		slow(hcstest.OpStop, time.Second)(e.hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeAccessDenied)
+		if err := e.Signal("c1", 9); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("got %v", err)
+		}
+		if exit := e.awaitExit("c1"); exit.Err != nil {
+			t.Errorf("exit error %v", exit.Err)
+		}
+	})
+}
+
 func pauses(e *engine, id string) error { return e.Pause(id) }
 
 func resumes(e *engine, id string) error {

@@ -436,6 +436,23 @@ func TestCloseFailsWhileACallHangs(t *testing.T) {
 	})
 }
 
+func TestCloseDoesNotWaitForALeftover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		stop := e.hcs.Hang(hcstest.OpStop, "c1")
+		if err := e.Create("c1", spec(untilStopped...)); err == nil {
+			t.Error("started")
+		}
+		time.Sleep(time.Second) // it is being ended in the background
+		began := time.Now()
+		if err := e.Close(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("close took %v: %v", time.Since(began), err)
+		}
+		stop.Release()
+	})
+}
+
 func TestCloseClosesWhatHCSRefusedToClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)

@@ -68,8 +68,9 @@ type ComputeSystem interface {
 	Terminate() error
 
 	// Wait blocks until the system has stopped, from its creation on. It returns nil
-	// after a stop that was asked for, and an error if the system stopped by
-	// itself or HCS was lost. Close ends a Wait with an error.
+	// after a termination and after a shutdown in order, and an error if the system
+	// stopped by itself, crashed meanwhile, or HCS was lost. Close ends a Wait with
+	// an error.
 	Wait() error
 
 	// Pause freezes a running system. Only Hyper-V isolated systems can.

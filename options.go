@@ -81,7 +81,8 @@ func WithComputeService(service ComputeService) RemoteOption {
 }
 
 // WithOwner marks the compute systems that the client creates with owner, not
-// empty; the default is DefaultOwner.
+// empty; the default is DefaultOwner. An owner is one client's: what another has
+// made under it counts as left by a former life.
 func WithOwner(owner string) RemoteOption {
 	return remoteOption(func(s *settings) error {
 		if owner == "" {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"github.com/Microsoft/hcsshim"
 	"github.com/containerd/errdefs"
@@ -46,12 +47,12 @@ func (p *computeProcess) Kill() error {
 	if err != nil {
 		return p.killed(err)
 	}
-	defer system.Close()
+	defer release(system)
 	process, err := system.OpenProcess(int(p.Pid()))
 	if err != nil {
 		return p.killed(err)
 	}
-	defer process.Close()
+	defer release(process)
 
 	err = process.Kill()
 	if !errors.Is(cause(err), hcsshim.ErrElementNotFound) {
@@ -62,8 +63,16 @@ func (p *computeProcess) Kill() error {
 	if openErr != nil {
 		return p.killed(openErr)
 	}
-	defer again.Close()
+	defer release(again)
 	return p.error(opKill, fmt.Errorf("refused by HCS for a reason that hcsshim does not tell, and the process runs on: %w", errdefs.ErrUnknown))
+}
+
+// release closes a handle that was opened for one call, and tries again for a
+// second when HCS refuses.
+func release(handle interface{ Close() error }) {
+	for pause := 10 * time.Millisecond; handle.Close() != nil && pause < time.Second; pause *= 2 {
+		time.Sleep(pause)
+	}
 }
 
 // killed hides the errors which say that there is nothing left to kill.

@@ -211,7 +211,7 @@ func (c *client) list(owner string) (systems []ComputeSystemInfo, err error) {
 }
 
 // end terminates system, waits until it has stopped, and closes the handle, all
-// within limit.
+// within limit or until the client is closed.
 func (c *client) end(id string, system ComputeSystem, limit time.Duration) error {
 	h := newHandle(system)
 	defer closeHandle(c, h)
@@ -226,10 +226,14 @@ func (c *client) end(id string, system ComputeSystem, limit time.Duration) error
 		ended = system.Wait()
 		close(stopped)
 	})
-	switch {
-	case !await(stopped, time.Until(deadline)):
+	select {
+	case <-stopped:
+	case <-c.closing:
+		return newError(opTerminate, id, "", errClosed)
+	case <-time.After(time.Until(deadline)):
 		return newError(opTerminate, id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
-	case !isStop(ended):
+	}
+	if !isStop(ended) {
 		return newError(opWait, id, "", ended)
 	}
 	return nil

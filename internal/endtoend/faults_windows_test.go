@@ -114,6 +114,49 @@ func TestPauseThatHcsshimGivesUp(t *testing.T) {
 	}
 }
 
+// hcsshim keeps the notification of the pause that it gave up for the next one.
+func TestLateNotificationOfAPauseIsNotThatOfTheNext(t *testing.T) {
+	if standIn(t); !impatient(t) {
+		return
+	}
+	_, log := standIn(t)
+	e := newEngine(t, quick()...)
+	e.create(t, "web", hyperVSpec(t, "cmd"))
+	order(t, "SystemPauseCompleted=late:3000*1")
+	if err := e.Pause("web"); !errors.Is(err, libcontainerd.CodeOperationTimeout) {
+		t.Errorf("pause: %v", err)
+	}
+	eventually(t, "the notification comes", func() bool { return log.find("SystemPauseCompleted", "web") != nil })
+	if err := e.Resume("web"); err != nil {
+		t.Error(err)
+	}
+	order(t, "SystemPauseCompleted=0x80070005*1")
+	if err := e.Pause("web"); !errdefs.IsPermissionDenied(err) {
+		t.Errorf("pause that HCS failed: %v", err)
+	}
+	order(t, "")
+	e.kill(t, "web")
+}
+
+// hcsshim's handles for a kill may be refused to close as well.
+func TestKillLosesNoHandle(t *testing.T) {
+	for _, fault := range []string{"HcsCloseComputeSystem=0x800706BA*1", "HcsUnregisterComputeSystemCallback=0x800706BA*1"} {
+		t.Run(fault, func(t *testing.T) {
+			standIn(t)
+			e := newEngine(t)
+			e.create(t, "web", testSpec("cmd"))
+			e.exec(t, "web", "exec", "cmd")
+			order(t, fault)
+			if err := e.SignalProcess("web", "exec", 9); err != nil {
+				t.Error(err)
+			}
+			e.await(t, "web", libcontainerd.StateExitProcess)
+			order(t, "")
+			e.kill(t, "web")
+		})
+	}
+}
+
 func TestIDThatIsNotFreeAtOnce(t *testing.T) {
 	standIn(t)
 	e := newEngine(t)
