@@ -224,10 +224,10 @@ func (ctr *container) pause() error {
 	err = order(ctr.client, h, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
 		if err == nil {
 			err = order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
-			ctr.doubtPhase(err != nil)
-			return
+			ctr.doubtPhase(err)
+		} else if errors.Is(err, CodeOperationTimeout) {
+			ctr.doubtPhase(err)
 		}
-		ctr.doubtPhase(errors.Is(err, CodeOperationTimeout))
 	})
 	if !ctr.endSwitch(err, running, paused) {
 		return err
@@ -258,15 +258,16 @@ func (ctr *container) resume() error {
 }
 
 // beginSwitch lets one pause or resume begin, of a container in phase from, and
-// returns the handle for it. The container's own may still get the notification of
-// a call that hcsshim gave up, and would take it for that of the next one.
+// returns the handle for it. After a call that hcsshim gave up that is one of its
+// own: the container's may get the notification of that call yet, and would take it
+// for the next one's.
 func (ctr *container) beginSwitch(op string, from phase) (*handle[ComputeSystem], error) {
 	if !ctr.plan.hyperv {
 		return nil, newError(op, ctr.id, "", fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented))
 	}
 	ctr.settlePhase()
 	ctr.mu.Lock()
-	phase, switching, doubtful := ctr.phase, ctr.switching, ctr.doubtful
+	phase, switching, suspect := ctr.phase, ctr.switching, ctr.suspect
 	if phase == from && !switching {
 		ctr.switching = true
 		ctr.switches++
@@ -277,7 +278,7 @@ func (ctr *container) beginSwitch(op string, from phase) (*handle[ComputeSystem]
 		return nil, newError(op, ctr.id, "", fmt.Errorf("container is %v: %w", phase, errdefs.ErrFailedPrecondition))
 	case switching:
 		return nil, newError(op, ctr.id, "", fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition))
-	case !doubtful:
+	case !suspect:
 		return ctr.system, nil
 	}
 	system, err := ctr.client.open(ctr.id, ctr.client.callTimeout)
@@ -306,7 +307,7 @@ func (ctr *container) endSwitch(err error, from, to phase) bool {
 	case err == nil:
 		ctr.doubtful = false
 	case errors.Is(err, CodeOperationTimeout):
-		ctr.doubtful = true
+		ctr.doubtful, ctr.suspect = true, true
 	}
 	if err != nil || ctr.phase != from {
 		return false
@@ -315,12 +316,16 @@ func (ctr *container) endSwitch(err error, from, to phase) bool {
 	return true
 }
 
-// doubtPhase keeps in mind that a pause that came late may not be undone.
-func (ctr *container) doubtPhase(doubt bool) {
+// doubtPhase keeps in mind that a pause which came late has not been undone, as err
+// says, or may be yet to come.
+func (ctr *container) doubtPhase(err error) {
+	if err == nil {
+		return
+	}
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.switches++
-	ctr.doubtful = ctr.doubtful || doubt
+	ctr.doubtful, ctr.suspect = true, true
 }
 
 // settlePhase asks HCS whether the container is paused, if there is a doubt, and

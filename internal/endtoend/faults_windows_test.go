@@ -138,25 +138,6 @@ func TestLateNotificationOfAPauseIsNotThatOfTheNext(t *testing.T) {
 	e.kill(t, "web")
 }
 
-// hcsshim's handles for a kill may be refused to close as well.
-func TestKillLosesNoHandle(t *testing.T) {
-	for _, fault := range []string{"HcsCloseComputeSystem=0x800706BA*1", "HcsUnregisterComputeSystemCallback=0x800706BA*1"} {
-		t.Run(fault, func(t *testing.T) {
-			standIn(t)
-			e := newEngine(t)
-			e.create(t, "web", testSpec("cmd"))
-			e.exec(t, "web", "exec", "cmd")
-			order(t, fault)
-			if err := e.SignalProcess("web", "exec", 9); err != nil {
-				t.Error(err)
-			}
-			e.await(t, "web", libcontainerd.StateExitProcess)
-			order(t, "")
-			e.kill(t, "web")
-		})
-	}
-}
-
 func TestIDThatIsNotFreeAtOnce(t *testing.T) {
 	standIn(t)
 	e := newEngine(t)
