@@ -58,8 +58,8 @@ const restoreExitCode uint32 = 1 << 31
 // On Windows hcsshim gives a call up after four minutes, which is before the
 // default call timeout, and never tells what HCS made of it. A compute system that
 // comes after that is looked for during an hour, and ended. A pause or a resume is
-// cleared up by the next Pause, Resume, Signal or AddProcess, which takes 2C more
-// for asking HCS, and reports the state that it finds. A process that HCS starts
+// cleared up by the next Pause, Resume, Signal or AddProcess, which takes up to 3C
+// more for asking HCS, and reports the state that it finds. A process that HCS starts
 // after all cannot be told from others: it is listed by Summary, and ends with its
 // container.
 type Client interface {

@@ -228,7 +228,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			ctr.forgetLeftover()
 			return system, nil
 		}
-		if errdefs.IsAlreadyExists(err) {
+		if isIDTaken(err) {
 			if !ctr.clearPreviousLife() {
 				return nil, err
 			}

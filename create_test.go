@@ -296,6 +296,22 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	})
 }
 
+// A layer or a port in use is of the same kind.
+func TestOnlyAnIDThatIsTakenIsWaitedFor(t *testing.T) {
+	for _, code := range []libcontainerd.Code{libcontainerd.CodeSharingViolation, 0x1392} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, nil)
+			e.hcs.Fail(hcstest.OpCreate, "c1", code)
+			if err := e.Create("c1", spec("cmd")); !is(code)(err) || !errdefs.IsAlreadyExists(err) {
+				t.Errorf("got %v", err)
+			}
+			if n := len(e.hcs.Calls(hcstest.OpCreate)); n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	}
+}
+
 // Issue of old: "already exists" of an engine that died.
 func TestCreateClearsWhatAPreviousLifeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

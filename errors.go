@@ -209,6 +209,15 @@ func newError(op, containerID, process string, err error) error {
 	return e
 }
 
+// isIDTaken tells whether a create failed because of the id. A layer or a port that
+// is in use is of the same kind.
+func isIDTaken(err error) bool {
+	if codeOf(err) != 0 {
+		return errors.Is(err, CodeSystemAlreadyExists)
+	}
+	return errdefs.IsAlreadyExists(err)
+}
+
 // codeOf finds the Windows code in err's chain, 0 if there is none.
 func codeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
