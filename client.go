@@ -57,11 +57,11 @@ const restoreExitCode uint32 = 1 << 31
 //
 // On Windows hcsshim gives a call up after four minutes, which is before the
 // default call timeout, and never tells what HCS made of it. A compute system that
-// comes after that is looked for during an hour, and ended. A pause or a resume is
-// cleared up by the next Pause, Resume, Signal or AddProcess, which takes up to 3C
-// more for asking HCS, and reports the state that it finds. A process that HCS starts
-// after all cannot be told from others: it is listed by Summary, and ends with its
-// container.
+// comes after that is looked for during an hour, and ended. Once a pause or a resume
+// was given up, each Pause, Resume, Signal and AddProcess of that container asks HCS
+// for its state, which takes up to 3C more, and reports a change that it finds. A
+// process that HCS starts after all cannot be told from others: it is listed by
+// Summary, and ends with its container.
 type Client interface {
 	// Create creates the container, starts it and its init process, attaches the
 	// streams and reports StateStart; all that before it returns. After an error

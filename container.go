@@ -49,8 +49,7 @@ type container struct {
 	cancelled   bool                // cancel is closed
 	switching   bool                // a pause or a resume is under way
 	switches    int                 // counts their beginnings and ends
-	doubtful    bool                // HCS may know better than phase whether it is paused
-	suspect     bool                // system may yet get the notification of a pause or a resume that was given up
+	suspect     bool                // a pause or a resume was given up: HCS knows phase better, and may yet notify system
 	terminating bool                // a Terminate was asked for
 	stopErr     error               // why the compute system stopped by itself, set before stopped is closed
 	init        *process            // nil until it runs

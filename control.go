@@ -303,11 +303,8 @@ func (ctr *container) endSwitch(err error, from, to phase) bool {
 	defer ctr.mu.Unlock()
 	ctr.switching = false
 	ctr.switches++
-	switch {
-	case err == nil:
-		ctr.doubtful = false
-	case errors.Is(err, CodeOperationTimeout):
-		ctr.doubtful, ctr.suspect = true, true
+	if errors.Is(err, CodeOperationTimeout) {
+		ctr.suspect = true
 	}
 	if err != nil || ctr.phase != from {
 		return false
@@ -325,15 +322,15 @@ func (ctr *container) doubtPhase(err error) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.switches++
-	ctr.doubtful, ctr.suspect = true, true
+	ctr.suspect = true
 }
 
-// settlePhase asks HCS whether the container is paused, if there is a doubt, and
-// reports what has come of the pause or the resume that raised it. An answer that
-// another of them has overtaken counts for nothing.
+// settlePhase asks HCS whether the container is paused, if a pause or a resume was
+// ever given up, and reports what has come of it. An answer that another of them has
+// overtaken counts for nothing.
 func (ctr *container) settlePhase() {
 	ctr.mu.Lock()
-	settled, before := !ctr.doubtful || ctr.switching, ctr.switches
+	settled, before := !ctr.suspect || ctr.switching, ctr.switches
 	ctr.mu.Unlock()
 	if settled {
 		return

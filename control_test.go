@@ -211,6 +211,26 @@ func TestStateThatAnotherCallHasOvertakenCountsForNothing(t *testing.T) {
 	})
 }
 
+// A resume that was given up may come after a pause that went well.
+func TestResumeThatOvertakesAPauseIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", hyperv(untilStopped...)))
+		must(t, e.Pause("c1"))
+		once(hcstest.OpResume, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})(e.hcs)
+		if err := e.Resume("c1"); !errdefs.IsDeadlineExceeded(err) {
+			t.Errorf("got %v", err)
+		}
+		must(t, e.Pause("c1"))
+		system, err := e.hcs.OpenComputeSystem("c1")
+		must(t, err)
+		must(t, errors.Join(system.Resume(), system.Close()))
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "pause c1", "resume c1", "pause c1", "resume c1", "exit c1 3221225786")
+	})
+}
+
 // T14: the handle may get the notification of the pause that was given up.
 func TestHandleOfACallThatWasGivenUpIsNotUsedForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
