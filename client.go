@@ -417,11 +417,8 @@ func (c *client) reserve(op, containerID string, options []CreateOption) (*conta
 	ctr := newContainer(c, containerID, settings)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return nil, newError(op, containerID, "", errClosed)
-	}
-	if _, ok := c.containers[containerID]; ok {
-		return nil, newError(op, containerID, "", errInUse)
+	if err := c.inUseLocked(containerID); err != nil {
+		return nil, newError(op, containerID, "", err)
 	}
 	c.containers[containerID] = ctr
 	return ctr, nil
@@ -442,18 +439,23 @@ func (c *client) find(op, containerID string) (*container, error) {
 	return ctr, nil
 }
 
-// inUse is why the system that HCS has under id is not to be ended: it is, or may
-// be, that of a container.
+// inUseLocked is why id is not to be had: it is, or may be, a container's. c.mu is
+// held.
+func (c *client) inUseLocked(id string) error {
+	if c.closed {
+		return errClosed // the containers that it had run on
+	}
+	if _, ok := c.containers[id]; ok {
+		return errInUse
+	}
+	return nil
+}
+
+// inUse is inUseLocked, as why the system that HCS has under id is not to be ended.
 func (c *client) inUse(id string) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if c.closed {
-		return newError(opTerminate, id, "", errClosed) // the containers that it had run on
-	}
-	if _, ok := c.containers[id]; ok {
-		return newError(opTerminate, id, "", errInUse)
-	}
-	return nil
+	return newError(opTerminate, id, "", c.inUseLocked(id))
 }
 
 // endUnclaimed ends the system that HCS has under an id of no container's. When it
@@ -503,10 +505,5 @@ func (c *client) stateChanged(containerID string, info StateInfo) {
 
 // isClosing tells whether Close has been called.
 func (c *client) isClosing() bool {
-	select {
-	case <-c.closing:
-		return true
-	default:
-		return false
-	}
+	return isClosed(c.closing)
 }

@@ -558,12 +558,20 @@ func (ctr *container) op(name string) Operation {
 	return Operation{Op: name, ContainerID: ctr.id}
 }
 
-// await waits for done, for no longer than limit.
-func await(done <-chan struct{}, limit time.Duration) bool {
+// isClosed tells whether done is closed.
+func isClosed(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
 	default:
+		return false
+	}
+}
+
+// await waits for done, for no longer than limit.
+func await(done <-chan struct{}, limit time.Duration) bool {
+	if isClosed(done) {
+		return true
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -44,14 +44,7 @@ func (s *computeSystem) end(err error) {
 	})
 }
 
-func (s *computeSystem) hasEnded() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
+func (s *computeSystem) hasEnded() bool { return isClosed(s.ended) }
 
 func (s *computeSystem) Wait() error {
 	<-s.ended

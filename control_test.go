@@ -140,9 +140,6 @@ func TestPauseAndResumeThatComeLate(t *testing.T) {
 
 // T4, T14: hcsshim gives a pause or a resume up after four minutes, HCS does not.
 func TestPauseAndResumeThatHcsshimGaveUp(t *testing.T) {
-	gaveUp := func(op hcstest.Op) func(*hcstest.Service) {
-		return once(op, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})
-	}
 	for name, c := range map[string]struct {
 		op   func(*engine, string) error // that is given up
 		then func(*engine) error
@@ -183,10 +180,15 @@ func TestPauseAndResumeThatHcsshimGaveUp(t *testing.T) {
 	}
 }
 
+// gaveUp has HCS do what hcsshim gives up.
+func gaveUp(op hcstest.Op) func(*hcstest.Service) {
+	return once(op, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})
+}
+
 // doubt has HCS pause a container in spite of what hcsshim says.
 func doubt(t *testing.T, e *engine, id string) {
 	t.Helper()
-	once(hcstest.OpPause, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})(e.hcs)
+	gaveUp(hcstest.OpPause)(e.hcs)
 	if err := e.Pause(id); !errdefs.IsDeadlineExceeded(err) {
 		t.Errorf("got %v", err)
 	}
@@ -217,7 +219,7 @@ func TestResumeThatOvertakesAPauseIsFound(t *testing.T) {
 		e := newEngine(t, nil)
 		must(t, e.Create("c1", hyperv(untilStopped...)))
 		must(t, e.Pause("c1"))
-		once(hcstest.OpResume, hcstest.Fault{Err: libcontainerd.CodeOperationTimeout, Done: true})(e.hcs)
+		gaveUp(hcstest.OpResume)(e.hcs)
 		if err := e.Resume("c1"); !errdefs.IsDeadlineExceeded(err) {
 			t.Errorf("got %v", err)
 		}

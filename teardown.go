@@ -181,12 +181,7 @@ func (ctr *container) awaitStop(op string, limit time.Duration) error {
 }
 
 func (ctr *container) hasStopped() bool {
-	select {
-	case <-ctr.stopped:
-		return true
-	default:
-		return false
-	}
+	return isClosed(ctr.stopped)
 }
 
 // open opens a handle to a compute system. One that comes late is closed.
