@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// Operations, as they appear in Error.Op and Operation.Op.
+// Operations, as Error.Op and Operation.Op name them.
 const (
-	opCreate    = "create"
-	opStart     = "start"
-	opExec      = "exec"
-	opStdio     = "stdio"
-	opAttach    = "attach"
-	opStateChg  = "state change"
-	opShutdown  = "shutdown"
-	opTerminate = "terminate"
-	opKill      = "kill"
-	opResize    = "resize"
-	opStdin     = "close stdin"
-	opPause     = "pause"
-	opResume    = "resume"
-	opStats     = "stats"
-	opProcesses = "list processes"
-	opOpen      = "open"
-	opList      = "list"
-	opClose     = "close"
-	opWait      = "wait"
-	opSignal    = "signal"
-	opUpdate    = "update"
-	opRestore   = "restore"
-	opRestart   = "restart"
-	opReconcile = "reconcile"
-	opInfo      = "info"
+	OpCreate        = "create"
+	OpStart         = "start"
+	OpExec          = "exec"
+	OpStdio         = "stdio"
+	OpAttach        = "attach"
+	OpStateChange   = "state change"
+	OpShutdown      = "shutdown"
+	OpTerminate     = "terminate"
+	OpKill          = "kill"
+	OpResize        = "resize"
+	OpCloseStdin    = "close stdin"
+	OpPause         = "pause"
+	OpResume        = "resume"
+	OpState         = "state"
+	OpStats         = "stats"
+	OpListProcesses = "list processes"
+	OpOpen          = "open"
+	OpList          = "list"
+	OpClose         = "close"
+	OpWait          = "wait"
+	OpSignal        = "signal"
+	OpUpdate        = "update"
+	OpRestore       = "restore"
+	OpRestart       = "restart"
+	OpReconcile     = "reconcile"
+	OpInfo          = "info"
 )
 
 // Operation is one finished call into HCS, as an Observer sees it.
@@ -190,7 +191,7 @@ func (h *handle[T]) finish(c *client) {
 		}
 		pause, more := refused.next()
 		if !more {
-			c.logger.WithError(newError(opClose, "", "", err)).Error("handle cannot be closed and is given up")
+			c.logger.WithError(newError(OpClose, "", "", err)).Error("handle cannot be closed and is given up")
 			return
 		}
 		time.Sleep(pause)

@@ -2,6 +2,7 @@ package libcontainerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -30,9 +31,32 @@ const InitFriendlyName = "init"
 // UnknownExitCode is the exit code of a process whose own could not be had.
 const UnknownExitCode uint32 = 0xffffffff
 
-// restoreExitCode is what Restore has reported since 2016 for a container that
-// is no more.
-const restoreExitCode uint32 = 1 << 31
+// RestoreExitCode is the exit code with which Restore reports a container that it
+// does not take up again. Engines have known it since 2016.
+const RestoreExitCode uint32 = 1 << 31
+
+// Signals that Client.Signal and Client.SignalProcess tell apart. Any other
+// positive number means the same as SignalTerminate.
+const (
+	SignalCheck     = 0  // only checks that the container or the process runs
+	SignalKill      = 9  // ends it at once
+	SignalTerminate = 15 // asks the container to shut down; kills an exec'd process
+)
+
+// What Client.State answers.
+const (
+	StatusCreating   = "creating"   // Create or Restore has not returned yet
+	StatusRunning    = "running"    // the init process runs
+	StatusPaused     = "paused"     // Pause has frozen it
+	StatusExiting    = "exiting"    // it has ended, its exit is not reported yet
+	StatusRestarting = "restarting" // the restart manager has it wait for its restart
+)
+
+// ErrMayStillRun is in the chain of StateInfo.Err of an exit whose compute system
+// may still be there, because HCS refused to end it or did not answer. The scratch
+// must not be unmounted yet. The client goes on trying to end the system; see
+// EndBackend.
+var ErrMayStillRun = errors.New("compute system may still be there")
 
 // Client runs the containers of one engine. Its methods may be called
 // concurrently, and from inside a callback of the Backend.
@@ -115,6 +139,10 @@ type Client interface {
 	// HCS knows of in the container, in this order.
 	Summary(containerID string) ([]Summary, error)
 
+	// State returns the state of a container, one of StatusCreating, StatusRunning,
+	// StatusPaused, StatusExiting and StatusRestarting. It does not ask HCS.
+	State(containerID string) (string, error)
+
 	// UpdateResources changes the limits of a running container. HCS can change
 	// none of them with schema 1: any limit that is set is an
 	// errdefs.ErrNotImplemented naming the field.
@@ -144,6 +172,20 @@ type Backend interface {
 	AttachStreams(processFriendlyName string, io IOPipe) error
 }
 
+// ProcessBackend is what a Backend implements beside the rest to learn to which
+// container the streams of an exec'd process belong. AttachProcessStreams is called
+// instead of AttachStreams for each exec'd process, never for an init process,
+// before any exit of that process is reported. An error ends the process.
+type ProcessBackend interface {
+	AttachProcessStreams(containerID, processFriendlyName string, pid uint32, io IOPipe) error
+}
+
+// EndBackend is what a Backend implements beside the rest to learn that the compute
+// system of a container, whose exit came with ErrMayStillRun, has ended after all.
+type EndBackend interface {
+	ComputeSystemEnded(containerID string)
+}
+
 // StateInfo is a change of a container's state.
 type StateInfo struct {
 	State     string    // StateStart, StateExit …
@@ -168,6 +210,7 @@ type IOPipe struct {
 // Summary describes one process of a container.
 type Summary struct {
 	Pid     uint32
+	Name    string // friendly name, "" for a process that nobody named
 	Command string // init: its program; exec'd: its command line; else: image name
 
 	// What HCS knows besides; zero if it knows nothing of the process.
@@ -276,7 +319,7 @@ var errInUse = fmt.Errorf("container id is in use: %w", errdefs.ErrAlreadyExists
 var errClosed = fmt.Errorf("client is closed: %w", errdefs.ErrFailedPrecondition)
 
 func (c *client) Create(containerID string, spec Spec, options ...CreateOption) error {
-	ctr, err := c.reserve(opCreate, containerID, options)
+	ctr, err := c.reserve(OpCreate, containerID, options)
 	if err != nil {
 		return err
 	}
@@ -288,7 +331,7 @@ func (c *client) Create(containerID string, spec Spec, options ...CreateOption) 
 }
 
 func (c *client) AddProcess(containerID, processFriendlyName string, process Process) error {
-	ctr, err := c.find(opExec, containerID)
+	ctr, err := c.find(OpExec, containerID)
 	if err != nil {
 		return err
 	}
@@ -296,12 +339,12 @@ func (c *client) AddProcess(containerID, processFriendlyName string, process Pro
 }
 
 func (c *client) Signal(containerID string, sig int) error {
-	ctr, err := c.find(opSignal, containerID)
+	ctr, err := c.find(OpSignal, containerID)
 	if err != nil {
 		return err
 	}
 	if sig < 0 {
-		return newError(opSignal, containerID, "", fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
+		return newError(OpSignal, containerID, "", fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
 	}
 	return ctr.signal(sig)
 }
@@ -310,18 +353,18 @@ func (c *client) SignalProcess(containerID, processFriendlyName string, sig int)
 	if processFriendlyName == InitFriendlyName {
 		return c.Signal(containerID, sig)
 	}
-	ctr, err := c.find(opSignal, containerID)
+	ctr, err := c.find(OpSignal, containerID)
 	if err != nil {
 		return err
 	}
 	if sig < 0 {
-		return newError(opSignal, containerID, processFriendlyName, fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
+		return newError(OpSignal, containerID, processFriendlyName, fmt.Errorf("signal %d: %w", sig, errdefs.ErrInvalidArgument))
 	}
 	return ctr.signalProcess(processFriendlyName, sig)
 }
 
 func (c *client) Resize(containerID, processFriendlyName string, width, height int) error {
-	ctr, err := c.find(opResize, containerID)
+	ctr, err := c.find(OpResize, containerID)
 	if err != nil {
 		return err
 	}
@@ -329,7 +372,7 @@ func (c *client) Resize(containerID, processFriendlyName string, width, height i
 }
 
 func (c *client) Pause(containerID string) error {
-	ctr, err := c.find(opPause, containerID)
+	ctr, err := c.find(OpPause, containerID)
 	if err != nil {
 		return err
 	}
@@ -337,7 +380,7 @@ func (c *client) Pause(containerID string) error {
 }
 
 func (c *client) Resume(containerID string) error {
-	ctr, err := c.find(opResume, containerID)
+	ctr, err := c.find(OpResume, containerID)
 	if err != nil {
 		return err
 	}
@@ -345,7 +388,7 @@ func (c *client) Resume(containerID string) error {
 }
 
 func (c *client) Stats(containerID string) (*Stats, error) {
-	ctr, err := c.find(opStats, containerID)
+	ctr, err := c.find(OpStats, containerID)
 	if err != nil {
 		return nil, err
 	}
@@ -353,7 +396,7 @@ func (c *client) Stats(containerID string) (*Stats, error) {
 }
 
 func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
-	ctr, err := c.find(opProcesses, containerID)
+	ctr, err := c.find(OpListProcesses, containerID)
 	if err != nil {
 		return nil, err
 	}
@@ -365,19 +408,32 @@ func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
 }
 
 func (c *client) Summary(containerID string) ([]Summary, error) {
-	ctr, err := c.find(opProcesses, containerID)
+	ctr, err := c.find(OpListProcesses, containerID)
 	if err != nil {
 		return nil, err
 	}
 	return ctr.summary()
 }
 
+func (c *client) State(containerID string) (string, error) {
+	ctr, err := c.find(OpState, containerID)
+	if err != nil {
+		return "", err
+	}
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	if ctr.phase == gone {
+		return StatusExiting, nil
+	}
+	return [...]string{StatusCreating, StatusRunning, StatusPaused, StatusExiting, StatusRestarting}[ctr.phase], nil
+}
+
 func (c *client) UpdateResources(containerID string, resources Resources) error {
-	if _, err := c.find(opUpdate, containerID); err != nil {
+	if _, err := c.find(OpUpdate, containerID); err != nil {
 		return err
 	}
 	if err := resources.unchangeable(); err != nil {
-		return newError(opUpdate, containerID, "", err)
+		return newError(OpUpdate, containerID, "", err)
 	}
 	return nil
 }
@@ -400,7 +456,7 @@ func (c *client) Close() error {
 	n := c.tasks.wait(c.callTimeout)
 	c.lingering.cut()
 	if n > 0 {
-		return newError(opClose, "", "", fmt.Errorf("%d calls have not come back from HCS: %w", n, errTimeout(c.callTimeout)))
+		return newError(OpClose, "", "", fmt.Errorf("%d calls have not come back from HCS: %w", n, errTimeout(c.callTimeout)))
 	}
 	return nil
 }
@@ -455,7 +511,7 @@ func (c *client) inUseLocked(id string) error {
 func (c *client) inUse(id string) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return newError(opTerminate, id, "", c.inUseLocked(id))
+	return newError(OpTerminate, id, "", c.inUseLocked(id))
 }
 
 // endUnclaimed ends the system that HCS has under an id of no container's. When it

@@ -101,11 +101,11 @@ func folderExists(path string) (bool, error) {
 func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {
 	var config hcsshim.ContainerConfig // has no room for what only Technical Preview 4 knew
 	if err := json.Unmarshal([]byte(configuration), &config); err != nil {
-		return nil, &Error{Op: opCreate, ContainerID: id, Code: CodeInvalidJSON, Err: err}
+		return nil, &Error{Op: OpCreate, ContainerID: id, Code: CodeInvalidJSON, Err: err}
 	}
 	container, err := hcsshim.CreateContainer(id, &config)
 	if err != nil {
-		return nil, hcsError(opCreate, id, err) // what hcsshim may have left, the client sweeps up
+		return nil, hcsError(OpCreate, id, err) // what hcsshim may have left, the client sweeps up
 	}
 	return newComputeSystem(id, container), nil
 }
@@ -113,7 +113,7 @@ func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, 
 func (hcsService) OpenComputeSystem(id string) (ComputeSystem, error) {
 	container, err := hcsshim.OpenContainer(id)
 	if err != nil {
-		return nil, hcsError(opOpen, id, err)
+		return nil, hcsError(OpOpen, id, err)
 	}
 	return newComputeSystem(id, container), nil
 }
@@ -125,7 +125,7 @@ func (hcsService) ComputeSystems(owner string) ([]ComputeSystemInfo, error) {
 	}
 	found, err := hcsshim.GetContainers(query)
 	if err != nil {
-		return nil, hcsError(opList, "", err)
+		return nil, hcsError(OpList, "", err)
 	}
 	systems := make([]ComputeSystemInfo, len(found))
 	for i, c := range found {

@@ -133,7 +133,7 @@ func (ctr *container) makePlan(spec Spec) (plan, error) {
 		ctr.log.Warn(w)
 	}
 	if err != nil {
-		return plan{}, newError(opCreate, ctr.id, "", err)
+		return plan{}, newError(OpCreate, ctr.id, "", err)
 	}
 	return r.plan, nil
 }
@@ -174,7 +174,7 @@ func (ctr *container) boot() error {
 	}
 	ctr.watch(system)
 	c := ctr.client
-	if err := order(c, ctr.system, ctr.op(opStart), c.callTimeout, ComputeSystem.Start, nil); err != nil {
+	if err := order(c, ctr.system, ctr.op(OpStart), c.callTimeout, ComputeSystem.Start, nil); err != nil {
 		return err
 	}
 	if err := ctr.proceed(); err != nil {
@@ -209,7 +209,7 @@ func (ctr *container) announce(state string) error {
 		return err
 	}
 	if err := ctr.client.backend.StateChanged(ctr.id, StateInfo{State: state, Pid: ctr.init.pid}); err != nil {
-		return newError(opStateChg, ctr.id, "", err)
+		return newError(OpStateChange, ctr.id, "", err)
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 // tryCreate asks HCS once.
 func (ctr *container) tryCreate(attempt int) (ComputeSystem, error) {
 	c := ctr.client
-	op := ctr.op(opCreate)
+	op := ctr.op(OpCreate)
 	op.Attempt = attempt
 	return call(c, op, c.callTimeout, func() (ComputeSystem, error) {
 		system, err := c.service.CreateComputeSystem(ctr.id, ctr.plan.document)
@@ -282,9 +282,9 @@ func (ctr *container) proceed() error {
 func (ctr *container) proceedLocked() error {
 	switch {
 	case ctr.client.isClosing():
-		return newError(opCreate, ctr.id, "", errClosed)
+		return newError(OpCreate, ctr.id, "", errClosed)
 	case ctr.cancelled:
-		return newError(opCreate, ctr.id, "", errCancelled)
+		return newError(OpCreate, ctr.id, "", errCancelled)
 	}
 	return nil
 }
@@ -314,7 +314,7 @@ func (ctr *container) undo() {
 func (ctr *container) watchSystem() {
 	err := ctr.system.value.Wait()
 	if err != nil {
-		err = newError(opWait, ctr.id, "", err)
+		err = newError(OpWait, ctr.id, "", err)
 	}
 	ctr.mu.Lock()
 	ctr.stopErr = err
@@ -373,7 +373,9 @@ func (ctr *container) finish() {
 // from it and from what went wrong.
 func (ctr *container) initExit(teardown error, deadline time.Time) StateInfo {
 	exit := ctr.init.exit(StateExit, deadline)
-	exit.Err = join(exit.Err, teardown)
+	if teardown != nil {
+		exit.Err = join(exit.Err, teardown, ErrMayStillRun)
+	}
 	return exit
 }
 
@@ -450,7 +452,7 @@ func (ctr *container) restart(exit StateInfo, wait chan error) {
 		select {
 		case err := <-wait:
 			if err != nil {
-				exit.Err = join(exit.Err, newError(opRestart, ctr.id, "", err))
+				exit.Err = join(exit.Err, newError(OpRestart, ctr.id, "", err))
 				ctr.reportExit(exit)
 				return
 			}

@@ -28,7 +28,7 @@ type computeSystem struct {
 
 func newComputeSystem(id string, container hcsshim.Container) *computeSystem {
 	s := &computeSystem{id: id, container: container, ended: make(chan struct{})}
-	go func() { s.end(hcsError(opWait, id, container.Wait())) }()
+	go func() { s.end(hcsError(OpWait, id, container.Wait())) }()
 	return s
 }
 
@@ -51,9 +51,9 @@ func (s *computeSystem) Wait() error {
 	return s.endErr
 }
 
-func (s *computeSystem) Start() error  { return s.complete(opStart, s.container.Start) }
-func (s *computeSystem) Pause() error  { return s.complete(opPause, s.container.Pause) }
-func (s *computeSystem) Resume() error { return s.complete(opResume, s.container.Resume) }
+func (s *computeSystem) Start() error  { return s.complete(OpStart, s.container.Start) }
+func (s *computeSystem) Pause() error  { return s.complete(OpPause, s.container.Pause) }
+func (s *computeSystem) Resume() error { return s.complete(OpResume, s.container.Resume) }
 
 // complete makes a call that waits for a notice of HCS. When the system's end
 // comes instead, the call returns; hcsshim's own may go on for minutes, and a
@@ -84,12 +84,12 @@ func (s *computeSystem) complete(op string, call func() error) error {
 }
 
 func (s *computeSystem) Shutdown() error {
-	return hcsError(opShutdown, s.id, accepted(s.container.Shutdown()))
+	return hcsError(OpShutdown, s.id, accepted(s.container.Shutdown()))
 }
 
 func (s *computeSystem) Terminate() error {
 	already := s.terminating.Swap(true) // before HCS tells of the end
-	err := hcsError(opTerminate, s.id, accepted(s.container.Terminate()))
+	err := hcsError(OpTerminate, s.id, accepted(s.container.Terminate()))
 	if err != nil && !already {
 		s.terminating.Store(false)
 	}
@@ -99,7 +99,7 @@ func (s *computeSystem) Terminate() error {
 func (s *computeSystem) Statistics() (Statistics, error) {
 	stats, err := s.container.Statistics()
 	if err != nil {
-		return Statistics{}, hcsError(opStats, s.id, err)
+		return Statistics{}, hcsError(OpStats, s.id, err)
 	}
 	network := make([]NetworkStats, len(stats.Network))
 	for i, n := range stats.Network {
@@ -123,7 +123,7 @@ func (s *computeSystem) Statistics() (Statistics, error) {
 func (s *computeSystem) ProcessList() ([]ProcessInfo, error) {
 	list, err := s.container.ProcessList()
 	if err != nil {
-		return nil, hcsError(opProcesses, s.id, err)
+		return nil, hcsError(OpListProcesses, s.id, err)
 	}
 	infos := make([]ProcessInfo, len(list))
 	for i, p := range list {
@@ -155,7 +155,7 @@ func (s *computeSystem) CreateProcess(config *ProcessConfig) (ComputeProcess, er
 		ConsoleSize:      config.ConsoleSize,
 	})
 	if err != nil {
-		return nil, hcsError(opExec, s.id, err)
+		return nil, hcsError(OpExec, s.id, err)
 	}
 	return &computeProcess{system: s, process: p}, nil
 }
@@ -163,13 +163,13 @@ func (s *computeSystem) CreateProcess(config *ProcessConfig) (ComputeProcess, er
 func (s *computeSystem) OpenProcess(pid uint32) (ComputeProcess, error) {
 	p, err := s.container.OpenProcess(int(pid))
 	if err != nil {
-		return nil, hcsError(opOpen, s.id, err)
+		return nil, hcsError(OpOpen, s.id, err)
 	}
 	return &computeProcess{system: s, process: p}, nil
 }
 
 func (s *computeSystem) Close() error {
-	return hcsError(opClose, s.id, s.container.Close())
+	return hcsError(OpClose, s.id, s.container.Close())
 }
 
 // accepted hides the errors by which hcsshim says that a system stops, as it

@@ -32,7 +32,7 @@ func (ctr *container) signal(sig int) error {
 	case sig == 0 && phase.isUp():
 		return nil
 	case sig == 0:
-		return newError(opSignal, ctr.id, "", notRunning)
+		return newError(OpSignal, ctr.id, "", notRunning)
 	case phase == creating || phase == restarting:
 		return ctr.signalBeforeRun(sig)
 	case phase == gone:
@@ -58,7 +58,7 @@ func (ctr *container) signalBeforeRun(sig int) error {
 		return nil
 	}
 	if err := ctr.restartManager.Cancel(); err != nil {
-		return newError(opSignal, ctr.id, "", err)
+		return newError(OpSignal, ctr.id, "", err)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (ctr *container) requestTerminateAgain(limit time.Duration) error {
 	}
 	h := newHandle(system)
 	defer h.close(c)
-	return order(c, h, ctr.op(opTerminate), time.Until(deadline), ComputeSystem.Terminate, nil)
+	return order(c, h, ctr.op(OpTerminate), time.Until(deadline), ComputeSystem.Terminate, nil)
 }
 
 // requestShutdown asks the system to stop in order. A paused one could not.
@@ -117,7 +117,7 @@ func (ctr *container) requestShutdown(paused bool) error {
 			return err
 		}
 	}
-	return ctr.tolerateStop(order(ctr.client, ctr.system, ctr.op(opShutdown), ctr.client.callTimeout, ComputeSystem.Shutdown, nil))
+	return ctr.tolerateStop(order(ctr.client, ctr.system, ctr.op(OpShutdown), ctr.client.callTimeout, ComputeSystem.Shutdown, nil))
 }
 
 // tolerateStop drops errors that say that what was to stop has stopped.
@@ -154,7 +154,7 @@ func (ctr *container) find(op, name string) (*process, error) {
 
 // signalProcess kills an exec'd process; see Client.SignalProcess.
 func (ctr *container) signalProcess(name string, sig int) error {
-	p, err := ctr.find(opSignal, name)
+	p, err := ctr.find(OpSignal, name)
 	switch {
 	case errors.Is(err, errEnded) && sig != 0:
 		return nil
@@ -178,7 +178,7 @@ func (p *process) kill() error {
 	if underWay {
 		return nil
 	}
-	err := order(ctr.client, p.handle, p.op(opKill), ctr.client.callTimeout, func(h ComputeProcess) error {
+	err := order(ctr.client, p.handle, p.op(OpKill), ctr.client.callTimeout, func(h ComputeProcess) error {
 		defer p.killEnded()
 		return h.Kill()
 	}, nil)
@@ -201,14 +201,14 @@ func (ctr *container) resize(name string, width, height int) error {
 		n    int
 	}{{"width", width}, {"height", height}} {
 		if side.n < 1 || side.n > 65535 {
-			return newError(opResize, ctr.id, name, fmt.Errorf("%s %d is not within 1…65535: %w", side.name, side.n, errdefs.ErrInvalidArgument))
+			return newError(OpResize, ctr.id, name, fmt.Errorf("%s %d is not within 1…65535: %w", side.name, side.n, errdefs.ErrInvalidArgument))
 		}
 	}
-	p, err := ctr.find(opResize, name)
+	p, err := ctr.find(OpResize, name)
 	if err != nil {
 		return err
 	}
-	return order(ctr.client, p.handle, p.op(opResize), ctr.client.callTimeout, func(h ComputeProcess) error {
+	return order(ctr.client, p.handle, p.op(OpResize), ctr.client.callTimeout, func(h ComputeProcess) error {
 		return h.ResizeConsole(uint16(width), uint16(height))
 	}, nil)
 }
@@ -216,14 +216,14 @@ func (ctr *container) resize(name string, width, height int) error {
 // pause freezes the container; see Client.Pause. If HCS does so only after the
 // client gave up, it is undone.
 func (ctr *container) pause() error {
-	h, err := ctr.beginSwitch(opPause, running)
+	h, err := ctr.beginSwitch(OpPause, running)
 	if err != nil {
 		return err
 	}
 	defer ctr.releaseSwitch(h)
-	err = order(ctr.client, h, ctr.op(opPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
+	err = order(ctr.client, h, ctr.op(OpPause), ctr.client.callTimeout, ComputeSystem.Pause, func(err error) {
 		if err == nil {
-			err = order(ctr.client, ctr.system, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
+			err = order(ctr.client, ctr.system, ctr.op(OpResume), ctr.client.callTimeout, ComputeSystem.Resume, nil)
 			ctr.doubtPhase(err)
 		} else if errors.Is(err, CodeOperationTimeout) {
 			ctr.doubtPhase(err)
@@ -239,13 +239,13 @@ func (ctr *container) pause() error {
 // resume lets the container run on; see Client.Resume. If HCS does so only after
 // the client gave up, it is reported then.
 func (ctr *container) resume() error {
-	h, err := ctr.beginSwitch(opResume, paused)
+	h, err := ctr.beginSwitch(OpResume, paused)
 	if err != nil {
 		return err
 	}
 	defer ctr.releaseSwitch(h)
 	resumed := StateInfo{State: StateResume, Pid: ctr.init.pid}
-	err = order(ctr.client, h, ctr.op(opResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
+	err = order(ctr.client, h, ctr.op(OpResume), ctr.client.callTimeout, ComputeSystem.Resume, func(err error) {
 		if ctr.endSwitch(err, paused, running) {
 			ctr.events.post(event{info: resumed})
 		}
@@ -362,9 +362,9 @@ func (ctr *container) stats() (*Stats, error) {
 	notRunning := ctr.notRunningLocked()
 	ctr.mu.Unlock()
 	if !ok {
-		return nil, newError(opStats, ctr.id, "", notRunning)
+		return nil, newError(OpStats, ctr.id, "", notRunning)
 	}
-	s, err := use(ctr.client, ctr.system, ctr.op(opStats), ctr.client.callTimeout, ComputeSystem.Statistics, nil)
+	s, err := use(ctr.client, ctr.system, ctr.op(OpStats), ctr.client.callTimeout, ComputeSystem.Statistics, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -373,8 +373,8 @@ func (ctr *container) stats() (*Stats, error) {
 
 // tracked is a process of the table that runs.
 type tracked struct {
-	pid     uint32
-	command string
+	pid           uint32
+	name, command string
 }
 
 // processes lists the processes of the table that run, the init process first.
@@ -383,11 +383,11 @@ func (ctr *container) processes() []tracked {
 	defer ctr.mu.Unlock()
 	var list []tracked
 	if ctr.phase.isUp() {
-		list = append(list, tracked{ctr.init.pid, ctr.init.plan.program})
+		list = append(list, tracked{ctr.init.pid, InitFriendlyName, ctr.init.plan.program})
 	}
 	for _, p := range ctr.execsLocked() {
 		if p.pid != 0 && !p.claimed {
-			list = append(list, tracked{p.pid, p.plan.config.CommandLine})
+			list = append(list, tracked{p.pid, p.name, p.plan.config.CommandLine})
 		}
 	}
 	return list
@@ -399,7 +399,7 @@ func (ctr *container) summary() ([]Summary, error) {
 	if len(list) == 0 {
 		return []Summary{}, nil
 	}
-	infos, err := use(ctr.client, ctr.system, ctr.op(opProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList, nil)
+	infos, err := use(ctr.client, ctr.system, ctr.op(OpListProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList, nil)
 	if err != nil && !isOnTheWayOut(err) {
 		return nil, err
 	}
@@ -423,19 +423,20 @@ func merge(list []tracked, infos []ProcessInfo) []Summary {
 	for _, t := range list {
 		i := byPid[t.pid]
 		delete(byPid, t.pid)
-		summaries = append(summaries, summarise(t.pid, t.command, i))
+		summaries = append(summaries, summarise(t.pid, t.name, t.command, i))
 	}
 	for _, i := range infos {
 		if _, other := byPid[i.Pid]; other {
-			summaries = append(summaries, summarise(i.Pid, i.ImageName, i))
+			summaries = append(summaries, summarise(i.Pid, "", i.ImageName, i))
 		}
 	}
 	return summaries
 }
 
-func summarise(pid uint32, command string, i ProcessInfo) Summary {
+func summarise(pid uint32, name, command string, i ProcessInfo) Summary {
 	return Summary{
 		Pid:                          pid,
+		Name:                         name,
 		Command:                      command,
 		ImageName:                    i.ImageName,
 		CreatedAt:                    i.CreatedAt,

@@ -39,7 +39,7 @@ var releases = map[uint16]string{
 
 // Info is described at Client.
 func (c *client) Info() (*Info, error) {
-	return call(c, Operation{Op: opInfo}, c.callTimeout, func() (*Info, error) {
+	return call(c, Operation{Op: OpInfo}, c.callTimeout, func() (*Info, error) {
 		info := &Info{Host: c.service.Host()}
 		if r, ok := c.service.(IsolationReporter); ok {
 			info.Isolations = r.Isolations()

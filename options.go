@@ -2,6 +2,7 @@ package libcontainerd
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -151,6 +152,18 @@ func WithLogger(entry *logrus.Entry) RemoteOption {
 			return fmt.Errorf("logger is nil: %w", errdefs.ErrInvalidArgument)
 		}
 		s.logger = entry
+		return nil
+	})
+}
+
+// WithSlog makes the client log to logger, which gets the levels, the texts and the
+// fields that logrus would; instead of WithLogger.
+func WithSlog(logger *slog.Logger) RemoteOption {
+	return remoteOption(func(s *settings) error {
+		if logger == nil {
+			return fmt.Errorf("logger is nil: %w", errdefs.ErrInvalidArgument)
+		}
+		s.logger = slogEntry(logger)
 		return nil
 	})
 }

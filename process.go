@@ -74,10 +74,10 @@ func newProcess(ctr *container, name string, plan processPlan) *process {
 // addProcess starts an exec'd process. After an error nothing is left of it.
 func (ctr *container) addProcess(name string, spec Process) error {
 	if name == "" {
-		return newError(opExec, ctr.id, name, fmt.Errorf("friendly name is empty: %w", errdefs.ErrInvalidArgument))
+		return newError(OpExec, ctr.id, name, fmt.Errorf("friendly name is empty: %w", errdefs.ErrInvalidArgument))
 	}
 	if err := spec.validate(); err != nil {
-		return newError(opExec, ctr.id, name, err)
+		return newError(OpExec, ctr.id, name, err)
 	}
 	plan := planProcess(&spec)
 	if plan.config.WorkingDirectory == "" {
@@ -111,10 +111,10 @@ func (ctr *container) reserveExec(name string, plan processPlan) (*process, erro
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	if _, ok := ctr.execs[name]; ok || name == InitFriendlyName {
-		return nil, newError(opExec, ctr.id, name, fmt.Errorf("friendly name is in use: %w", errdefs.ErrAlreadyExists))
+		return nil, newError(OpExec, ctr.id, name, fmt.Errorf("friendly name is in use: %w", errdefs.ErrAlreadyExists))
 	}
 	if ctr.phase != running {
-		return nil, newError(opExec, ctr.id, name, ctr.notRunningLocked())
+		return nil, newError(OpExec, ctr.id, name, ctr.notRunningLocked())
 	}
 	ctr.seq++
 	p.seq = ctr.seq
@@ -139,7 +139,7 @@ func (p *process) createProcess() error {
 		process ComputeProcess
 		pid     uint32
 	}
-	made, err := use(c, p.container.system, p.op(opExec), c.callTimeout, func(s ComputeSystem) (created, error) {
+	made, err := use(c, p.container.system, p.op(OpExec), c.callTimeout, func(s ComputeSystem) (created, error) {
 		config := p.plan.config
 		process, err := s.CreateProcess(&config)
 		if err != nil {
@@ -169,7 +169,7 @@ func (p *process) adopt(process ComputeProcess, pid uint32) {
 
 func (p *process) takeStdio() error {
 	c := p.container.client
-	pipes, err := use(c, p.handle, p.op(opStdio), c.callTimeout, func(process ComputeProcess) (pipes, error) {
+	pipes, err := use(c, p.handle, p.op(OpStdio), c.callTimeout, func(process ComputeProcess) (pipes, error) {
 		stdin, stdout, stderr, err := process.Stdio()
 		return pipes{stdin, stdout, stderr}, err
 	}, func(late pipes, err error) {
@@ -190,7 +190,7 @@ func (p *process) takeStdio() error {
 // on its way out, needs no telling.
 func (p *process) closeStdin() error {
 	c := p.container.client
-	err := order(c, p.handle, p.op(opStdin), c.callTimeout, ComputeProcess.CloseStdin, nil)
+	err := order(c, p.handle, p.op(OpCloseStdin), c.callTimeout, ComputeProcess.CloseStdin, nil)
 	if errors.Is(err, errGone) || isAlreadyStopped(err) ||
 		errors.Is(err, CodeInvalidState) || errors.Is(err, CodeInvalidHandle) || errors.Is(err, CodeBrokenPipe) {
 		return nil
@@ -203,8 +203,15 @@ func (p *process) attach(name string) error {
 	if p.streams == nil {
 		return nil
 	}
-	if err := p.container.client.backend.AttachStreams(name, p.streams.pipe(p.plan.config.EmulateConsole)); err != nil {
-		return newError(opAttach, p.container.id, p.name, err)
+	pipe := p.streams.pipe(p.plan.config.EmulateConsole)
+	var err error
+	if b, ok := p.container.client.backend.(ProcessBackend); ok && p.name != InitFriendlyName {
+		err = b.AttachProcessStreams(p.container.id, name, p.pid, pipe)
+	} else {
+		err = p.container.client.backend.AttachStreams(name, pipe)
+	}
+	if err != nil {
+		return newError(OpAttach, p.container.id, p.name, err)
 	}
 	return nil
 }
@@ -215,7 +222,7 @@ func (p *process) becomeLive() error {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	if p.claimed || ctr.phase == gone {
-		return newError(opExec, ctr.id, p.name, ctr.notRunningLocked())
+		return newError(OpExec, ctr.id, p.name, ctr.notRunningLocked())
 	}
 	p.attached = true
 	return nil
@@ -241,7 +248,7 @@ func (p *process) wait() {
 	p.code = code
 	if err != nil {
 		p.code = UnknownExitCode
-		p.err = newError(opWait, p.container.id, p.name, err)
+		p.err = newError(OpWait, p.container.id, p.name, err)
 	}
 	close(p.exited)
 }
@@ -265,7 +272,7 @@ func (p *process) exit(state string, deadline time.Time) StateInfo {
 		info.ExitCode, info.ExitedAt, info.Err = p.code, p.endedAt, p.err
 	} else {
 		info.ExitedAt = time.Now()
-		info.Err = newError(opWait, p.container.id, p.name, fmt.Errorf("no exit code: %w", errTimeout(p.container.client.grace)))
+		info.Err = newError(OpWait, p.container.id, p.name, fmt.Errorf("no exit code: %w", errTimeout(p.container.client.grace)))
 	}
 	if crash := p.container.crash(); crash != nil {
 		info.Err = join(info.Err, crash)
@@ -329,7 +336,7 @@ func (p *process) discard() {
 		return
 	}
 	c := p.container.client
-	err := order(c, p.handle, p.op(opKill), c.callTimeout, ComputeProcess.Kill, nil)
+	err := order(c, p.handle, p.op(OpKill), c.callTimeout, ComputeProcess.Kill, nil)
 	switch {
 	case errors.Is(err, errGone):
 		p.drop() // the container has ended, and the process with it

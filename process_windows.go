@@ -23,7 +23,7 @@ func (p *computeProcess) Pid() uint32 { return uint32(p.process.Pid()) }
 
 func (p *computeProcess) Stdio() (stdin io.WriteCloser, stdout, stderr io.ReadCloser, err error) {
 	stdin, stdout, stderr, err = p.process.Stdio()
-	return stdin, stdout, stderr, p.error(opStdio, err)
+	return stdin, stdout, stderr, p.error(OpStdio, err)
 }
 
 func (p *computeProcess) CloseStdin() error {
@@ -31,11 +31,11 @@ func (p *computeProcess) CloseStdin() error {
 	if hcsshim.IsAlreadyStopped(err) {
 		return nil // nobody reads any more
 	}
-	return p.error(opStdin, err)
+	return p.error(OpCloseStdin, err)
 }
 
 func (p *computeProcess) ResizeConsole(width, height uint16) error {
-	return p.error(opResize, p.process.ResizeConsole(width, height))
+	return p.error(OpResize, p.process.ResizeConsole(width, height))
 }
 
 // Kill goes through handles of its own. hcsshim's Kill must not run twice at a
@@ -64,7 +64,7 @@ func (p *computeProcess) Kill() error {
 		return p.killed(openErr)
 	}
 	defer release(again)
-	return p.error(opKill, fmt.Errorf("refused by HCS for a reason that hcsshim does not tell, and the process runs on: %w", errdefs.ErrUnknown))
+	return p.error(OpKill, fmt.Errorf("refused by HCS for a reason that hcsshim does not tell, and the process runs on: %w", errdefs.ErrUnknown))
 }
 
 // release closes a handle that was opened for one call, and tries again for a
@@ -81,25 +81,25 @@ func (p *computeProcess) killed(err error) error {
 		hcsshim.IsOperationInvalidState(err) && p.system.hasEnded() {
 		return nil
 	}
-	return p.error(opKill, err)
+	return p.error(OpKill, err)
 }
 
 func (p *computeProcess) Wait() (uint32, error) {
 	if err := p.process.Wait(); err != nil {
-		return math.MaxUint32, p.error(opWait, err)
+		return math.MaxUint32, p.error(OpWait, err)
 	}
 	code, err := p.process.ExitCode()
 	if err == nil && code < 0 { // an exit code of Windows is never negative, it is a uint32
 		err = errors.New("HCS has no exit code")
 	}
 	if err != nil {
-		return math.MaxUint32, p.error(opWait, err)
+		return math.MaxUint32, p.error(OpWait, err)
 	}
 	return uint32(code), nil
 }
 
 func (p *computeProcess) Close() error {
-	return p.error(opClose, p.process.Close())
+	return p.error(OpClose, p.process.Close())
 }
 
 // error turns a failure of hcsshim into an *Error that names the process.

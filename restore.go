@@ -11,7 +11,7 @@ import (
 
 // Restore is described at Client.
 func (c *client) Restore(containerID string, options ...CreateOption) error {
-	ctr, err := c.reserve(opRestore, containerID, options)
+	ctr, err := c.reserve(OpRestore, containerID, options)
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (c *client) Restore(containerID string, options ...CreateOption) error {
 	if err != nil {
 		return err
 	}
-	return c.backend.StateChanged(containerID, StateInfo{State: StateExit, ExitCode: restoreExitCode})
+	return c.backend.StateChanged(containerID, StateInfo{State: StateExit, ExitCode: RestoreExitCode})
 }
 
 // errInitGone keeps a container from being taken up: there is nothing to watch.
@@ -107,7 +107,7 @@ func (ctr *container) leave() {
 // open opens a process that HCS has made in a former life of the engine.
 func (p *process) open(pid uint32) error {
 	c := p.container.client
-	process, err := use(c, p.container.system, p.op(opOpen), c.callTimeout,
+	process, err := use(c, p.container.system, p.op(OpOpen), c.callTimeout,
 		func(s ComputeSystem) (ComputeProcess, error) { return s.OpenProcess(pid) },
 		func(late ComputeProcess, err error) {
 			if err == nil {
@@ -148,7 +148,7 @@ func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemIn
 				failures = append(failures, o.err)
 			}
 		case <-ctx.Done():
-			failures = append(failures, newError(opReconcile, "", "", ctx.Err()))
+			failures = append(failures, newError(OpReconcile, "", "", ctx.Err()))
 			waiting = 1
 		}
 	}

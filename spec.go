@@ -273,6 +273,20 @@ func rootFromOCI(p *problems, root specs.Root, hyperV bool) Root {
 	return Root{Path: path, Readonly: root.Readonly}
 }
 
+// ProcessFromOCI returns the process of an OCI document, as AddProcess takes it.
+// All that is wrong with it is one error of kind errdefs.ErrInvalidArgument.
+func ProcessFromOCI(o *specs.Process) (Process, error) {
+	if o == nil {
+		return Process{}, invalid("process", "is missing")
+	}
+	var p problems
+	process := processFromOCI(&p, o)
+	if err := p.join(); err != nil {
+		return Process{}, err
+	}
+	return process, process.validate()
+}
+
 func processFromOCI(p *problems, o *specs.Process) Process {
 	if o.ExecCPUAffinity != nil {
 		p.refuse("process.execCPUAffinity", "schema 1 of HCS has no CPU affinity")

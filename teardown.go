@@ -77,15 +77,15 @@ func (ctr *container) shutdown() error {
 	terminating := ctr.terminating
 	ctr.mu.Unlock()
 	if terminating {
-		return ctr.awaitStop(opTerminate, c.terminateTimeout)
+		return ctr.awaitStop(OpTerminate, c.terminateTimeout)
 	}
 	deadline := time.Now().Add(c.shutdownTimeout)
-	err := order(c, ctr.system, ctr.op(opShutdown), c.shutdownTimeout, ComputeSystem.Shutdown, nil)
+	err := order(c, ctr.system, ctr.op(OpShutdown), c.shutdownTimeout, ComputeSystem.Shutdown, nil)
 	switch {
 	case err == nil, hasCode(err, CodeOperationPending, CodeShutdownInProgress):
-		return ctr.awaitStop(opShutdown, time.Until(deadline))
+		return ctr.awaitStop(OpShutdown, time.Until(deadline))
 	case isStopAccepted(err): // it has stopped, so Wait should say so soon
-		return ctr.awaitStop(opShutdown, min(c.grace, time.Until(deadline)))
+		return ctr.awaitStop(OpShutdown, min(c.grace, time.Until(deadline)))
 	}
 	return err
 }
@@ -98,7 +98,7 @@ func (ctr *container) terminate() error {
 	if err != nil {
 		return err
 	}
-	return ctr.awaitStop(opTerminate, time.Until(deadline))
+	return ctr.awaitStop(OpTerminate, time.Until(deadline))
 }
 
 // requestTerminate asks for the termination. From now on the stop of the system
@@ -107,7 +107,7 @@ func (ctr *container) requestTerminate(limit time.Duration) error {
 	ctr.mu.Lock()
 	ctr.terminating = true
 	ctr.mu.Unlock()
-	err := order(ctr.client, ctr.system, ctr.op(opTerminate), limit, ComputeSystem.Terminate, nil)
+	err := order(ctr.client, ctr.system, ctr.op(OpTerminate), limit, ComputeSystem.Terminate, nil)
 	if isStopAccepted(err) {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (ctr *container) hasStopped() bool {
 
 // open opens a handle to a compute system. One that comes late is closed.
 func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
-	return call(c, Operation{Op: opOpen, ContainerID: id}, limit,
+	return call(c, Operation{Op: OpOpen, ContainerID: id}, limit,
 		func() (ComputeSystem, error) { return c.service.OpenComputeSystem(id) },
 		func(s ComputeSystem, err error) {
 			if err == nil {
@@ -198,7 +198,7 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 // list lists the compute systems of owner.
 func (c *client) list(owner string) (systems []ComputeSystemInfo, err error) {
 	err = c.persist(time.Now().Add(c.callTimeout), func() error {
-		systems, err = call(c, Operation{Op: opList}, c.callTimeout,
+		systems, err = call(c, Operation{Op: OpList}, c.callTimeout,
 			func() ([]ComputeSystemInfo, error) { return c.service.ComputeSystems(owner) }, nil)
 		return err
 	})
@@ -211,7 +211,7 @@ func (c *client) end(id string, system ComputeSystem, limit time.Duration) error
 	h := newHandle(system)
 	defer closeHandle(c, h)
 	deadline := time.Now().Add(limit)
-	err := order(c, h, Operation{Op: opTerminate, ContainerID: id}, limit, ComputeSystem.Terminate, nil)
+	err := order(c, h, Operation{Op: OpTerminate, ContainerID: id}, limit, ComputeSystem.Terminate, nil)
 	if err != nil && !isStopAccepted(err) {
 		return err
 	}
@@ -224,12 +224,12 @@ func (c *client) end(id string, system ComputeSystem, limit time.Duration) error
 	select {
 	case <-stopped:
 	case <-c.closing:
-		return newError(opTerminate, id, "", errClosed)
+		return newError(OpTerminate, id, "", errClosed)
 	case <-time.After(time.Until(deadline)):
-		return newError(opTerminate, id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
+		return newError(OpTerminate, id, "", fmt.Errorf("compute system has not stopped: %w", errTimeout(limit)))
 	}
 	if !isStop(ended) {
-		return newError(opWait, id, "", ended)
+		return newError(OpWait, id, "", ended)
 	}
 	return nil
 }
