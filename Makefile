@@ -5,14 +5,20 @@ FUZZTIME      ?= 10m
 SOAK_LIVES    ?= 1000000
 SOAK_STEPS    ?= 100000
 CYCLES        ?= 1000
+COUNT         ?= 1
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ACTIONLINT    := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+SCRIPTS       := .ci/run .ci/licences $(wildcard internal/wine/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-windows soak soak-windows fuzz lint vuln licences bench cover golden tidy
+.PHONY: help test race cross examples test-windows test-hcs soak soak-windows fuzz lint golangci scripts workflows vuln licences bench bench-windows cover golden tidy
 
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+	@awk -F': .*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z -]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ To check a change
 
 test: cross race examples test-windows ## all that a change must pass
 
@@ -32,6 +38,30 @@ examples: ## the examples that are modules of their own, for what the library do
 test-windows: ## the tests as Windows binaries, under Wine (installs it and mingw from Debian's packages)
 	sh internal/wine/test.sh
 
+test-hcs: ## on a Windows host with Docker: everything on its own HCS (CONTRIBUTING.md says what that touches)
+	powershell -NoProfile -ExecutionPolicy Bypass -File test-hcs.ps1
+
+lint: golangci scripts workflows licences vuln ## all linters, for Linux and Windows (takes minutes the first time, and needs the network)
+
+golangci: ## the Go code, for Linux and Windows
+	$(GO) run -exec 'env GOOS=linux' $(GOLANGCI_LINT) run
+	$(GO) run -exec 'env GOOS=windows' $(GOLANGCI_LINT) run
+
+scripts: ## the shell scripts (needs shellcheck)
+	@command -v shellcheck >/dev/null || { echo "shellcheck is missing: apt-get install shellcheck" >&2; exit 1; }
+	shellcheck -x -P SCRIPTDIR $(SCRIPTS)
+
+workflows: ## the workflows of the forge
+	$(GO) run $(ACTIONLINT)
+
+licences: ## every dependency may be used freely
+	.ci/licences
+
+vuln: ## known vulnerabilities in what is called
+	$(GO) run $(GOVULNCHECK) ./...
+
+##@ To search for faults that come rarely
+
 soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client and model, on a simulated HCS with faults (takes minutes)
 	SOAK_LIVES=$(SOAK_LIVES) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' .
 	SOAK_STEPS=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestClientBehavesAsItsModel$$' . \
@@ -48,19 +78,13 @@ fuzz: ## each fuzz target for FUZZTIME (10m)
 		done; \
 	done
 
-lint: ## linters for Linux and Windows, licences, known vulnerabilities (takes minutes the first time, and needs the network)
-	$(GO) run -exec 'env GOOS=linux' $(GOLANGCI_LINT) run
-	$(GO) run -exec 'env GOOS=windows' $(GOLANGCI_LINT) run
-	$(MAKE) licences vuln
+##@ To measure
 
-vuln: ## known vulnerabilities in what is called
-	$(GO) run $(GOVULNCHECK) ./...
+bench: ## the benchmarks, COUNT (1) times, for benchstat: see BENCHMARKS.md (takes minutes)
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 2h ./...
 
-licences: ## every dependency may be used freely
-	.ci/licences
-
-bench: ## the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench-windows: ## client and bare hcsshim in turn in a Windows program, under Wine, as ratios (takes minutes)
+	sh internal/wine/bench.sh
 
 cover: ## which lines the tests reach, in build/cover.html
 	@mkdir -p build
@@ -68,7 +92,9 @@ cover: ## which lines the tests reach, in build/cover.html
 	$(GO) tool cover -html=build/cover.out -o build/cover.html
 	@$(GO) tool cover -func=build/cover.out | tail -1
 
-golden: ## write the golden files anew
+##@ To write what is generated
+
+golden: ## write the golden files and api.txt again: read the diff
 	$(GO) test . ./cmd/hcsrun -update
 
 tidy: ## format, modernise, tidy go.mod

@@ -56,7 +56,7 @@ func boundedMethods(t *testing.T, busyPid uint32) []boundedMethod {
 			return e.Restore("left", libcontainerd.WithReattach(hyperv("idle"), busyPid))
 		}, nil},
 		{"Reconcile", callLimit + terminateLimit + graceLimit, func(e *engine) error {
-			_, err := e.Reconcile(t.Context(), "")
+			_, err := e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
 			return err
 		}, []hcstest.Op{hcstest.OpList}},
 		{"Stats", callLimit, func(e *engine) error { _, err := e.Stats("busy"); return err }, []hcstest.Op{hcstest.OpStatistics}},
@@ -128,7 +128,7 @@ func testBounded(t *testing.T, name string, op hcstest.Op) {
 		e.Signal(id, 9)
 	}
 	time.Sleep(time.Hour)
-	e.Reconcile(t.Context(), "")
+	e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
 	synctest.Wait()
 	for _, s := range list(t, hcs) {
 		t.Errorf("left: %v", s)

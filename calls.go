@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,56 +53,197 @@ type Operation struct {
 // traces. It may be called concurrently and should return at once.
 type Observer func(Operation)
 
-// call makes one call into HCS and waits for its answer for no longer than
-// limit. An answer that comes later goes to late (nil: it needs no care), in
-// the goroutine of the call. Failures come back as *Error.
+// call makes one call into HCS and waits for its answer for no longer than limit.
+// A later answer goes to late, in the goroutine of the call; nil if it needs no
+// care. Failures come back as *Error.
 func call[T any](c *client, op Operation, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {
-	op.Attempt = max(op.Attempt, 1)
-	op.Start = time.Now()
-	v, err := bounded(&c.tasks, limit, f, late)
+	began := c.observe()
+	v, err := bounded(c, limit, f, late)
+	return v, c.told(op, began, err)
+}
+
+// observe returns the time if an observer wants it.
+func (c *client) observe() (began time.Time) {
+	if c.observer != nil {
+		began = time.Now()
+	}
+	return began
+}
+
+// told describes the answer to op, and tells the observer of it.
+func (c *client) told(op Operation, began time.Time, err error) error {
 	if err != nil {
 		err = newError(op.Op, op.ContainerID, op.Process, err)
 	}
 	if c.observer != nil {
-		op.Duration, op.Err = time.Since(op.Start), err
+		op.Attempt = max(op.Attempt, 1)
+		op.Start, op.Duration, op.Err = began, time.Since(began), err
 		c.observer(op)
 	}
-	return v, err
+	return err
 }
 
-// bounded runs f in a goroutine of its own, so that a call that hangs holds up
-// nobody for longer than limit.
-func bounded[T any](t *tasks, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
-	}
-	answered := make(chan answer) // unbuffered: a send means that somebody took it
-	gaveUp := make(chan struct{}) // closed when nobody waits any more
-	t.start(func() {
-		v, err := f()
-		select {
-		case answered <- answer{v, err}:
-		case <-gaveUp:
-			if late != nil {
-				late(v, err)
-			}
-		}
-	})
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+// bounded runs f in a new goroutine, so that a call that hangs holds up nobody for
+// longer than limit.
+func bounded[T any](c *client, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {
+	p := &pending[T]{client: c, f: f, late: late, slot: c.slot()}
+	c.tasks.add(1)
+	go p.run()
+	p.slot.timer.Reset(limit)
 	select {
-	case a := <-answered:
-		return a.v, a.err
-	case <-timer.C:
-		close(gaveUp)
-		var zero T
-		return zero, errTimeout(limit)
+	case <-p.slot.answered:
+	case <-p.slot.timer.C:
+		if p.taken.CompareAndSwap(false, true) {
+			var none T
+			return none, errTimeout(limit)
+		}
+		<-p.slot.answered
+	}
+	c.free(p.slot)
+	return p.value, p.err
+}
+
+// pending is a call that HCS has not answered yet.
+type pending[T any] struct {
+	client *client
+	f      func() (T, error)
+	late   func(T, error) // or nil
+	slot   *slot
+	taken  atomic.Bool // set by the first of two: the answer, and who gives up waiting
+
+	value T // written before slot.answered gets its element
+	err   error
+}
+
+func (p *pending[T]) run() {
+	defer p.client.tasks.add(-1)
+	p.value, p.err = p.f()
+	switch {
+	case p.taken.CompareAndSwap(false, true):
+		p.slot.answered <- struct{}{}
+	case p.late != nil:
+		p.late(p.value, p.err)
+	}
+}
+
+// slot is what the answer to a call is waited for with. A client uses its slots
+// again, since a timer and a channel for each call were a third of what a call
+// allocates.
+type slot struct {
+	answered chan struct{} // capacity 1
+	timer    *time.Timer
+}
+
+func (c *client) slot() *slot {
+	if s, ok := c.slots.Get().(*slot); ok {
+		return s
+	}
+	s := &slot{answered: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	s.timer.Stop()
+	return s
+}
+
+// free gives back a slot whose answer was received.
+func (c *client) free(s *slot) {
+	s.timer.Stop()
+	c.slots.Put(s)
+}
+
+// use is call on a handle, which stays open until f has returned.
+func use[H interface{ Close() error }, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
+	if !h.acquire() {
+		var none T
+		return none, newError(op.Op, op.ContainerID, op.Process, errGone)
+	}
+	return call(c, op, limit, func() (T, error) {
+		defer h.release(c)
+		return f(h.value)
+	}, late)
+}
+
+// request is use for calls that return nothing but an error.
+func request[H interface{ Close() error }](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) error, late func(error)) error {
+	var lateAnswer func(struct{}, error)
+	if late != nil {
+		lateAnswer = func(_ struct{}, err error) { late(err) }
+	}
+	_, err := use(c, h, op, limit, func(v H) (struct{}, error) { return struct{}{}, f(v) }, lateAnswer)
+	return err
+}
+
+// question is one that HCS is asked once at a time: whoever asks while it is not
+// answered waits for the same answer. A HCS that does not answer has one call
+// hanging then, however many ask.
+type question[T any] struct {
+	mu    sync.Mutex // guards following
+	asked *answer[T] // the answer that is waited for; nil: none
+}
+
+type answer[T any] struct {
+	given chan struct{} // closed by the goroutine of the call, value and err are set before
+	value T
+	err   error
+}
+
+// ask returns the answer of f, and reports whether others have got it as well.
+func ask[T any](c *client, q *question[T], op Operation, limit time.Duration, f func() (T, error)) (value T, shared bool, err error) {
+	q.mu.Lock()
+	a := q.asked
+	shared = a != nil
+	if !shared {
+		a = &answer[T]{given: make(chan struct{})}
+		q.asked = a
+		c.tasks.add(1)
+		go q.answer(c, a, f)
+	}
+	q.mu.Unlock()
+	began := c.observe()
+	if c.await(a.given, limit) {
+		value, err = a.value, a.err
+	} else {
+		err = errTimeout(limit)
+	}
+	if shared { // that is no call into HCS
+		if err != nil {
+			err = newError(op.Op, op.ContainerID, op.Process, err)
+		}
+		return value, shared, err
+	}
+	return value, shared, c.told(op, began, err)
+}
+
+func (q *question[T]) answer(c *client, a *answer[T], f func() (T, error)) {
+	defer c.tasks.add(-1)
+	a.value, a.err = f()
+	q.mu.Lock()
+	q.asked = nil
+	q.mu.Unlock()
+	close(a.given)
+}
+
+// await is the function await with the timer of a slot.
+func (c *client) await(done <-chan struct{}, limit time.Duration) bool {
+	c.awaitEither(done, nil, limit)
+	return isClosed(done)
+}
+
+// awaitEither waits until one of two channels is closed, for no longer than limit.
+func (c *client) awaitEither(done, other <-chan struct{}, limit time.Duration) {
+	if limit <= 0 {
+		return
+	}
+	s := c.slot()
+	defer c.free(s)
+	s.timer.Reset(limit)
+	select {
+	case <-done:
+	case <-other:
+	case <-s.timer.C:
 	}
 }
 
 func errTimeout(limit time.Duration) error {
-	return fmt.Errorf("no answer within %v: %w", limit, context.DeadlineExceeded)
+	return fmt.Errorf("no answer within %s: %w", humanDuration(limit), context.DeadlineExceeded)
 }
 
 // withDocument describes err as the refusal of a document by a host of this
@@ -117,192 +259,4 @@ func withDocument(err error, document string, build uint16) error {
 	described := *e
 	described.Document, described.HostBuild = document, build
 	return &described
-}
-
-// handle keeps a handle to HCS until the last call on it has come back, and
-// closes it then. A Close while another call runs would wait for that
-// call, and keep new ones from being made.
-type handle[T interface{ Close() error }] struct {
-	value T
-
-	mu      sync.Mutex // guards following
-	users   int        // calls that run
-	closing bool       // no further call may begin
-
-	closed chan struct{} // closed once value is, or is given up
-}
-
-func newHandle[T interface{ Close() error }](value T) *handle[T] {
-	return &handle[T]{value: value, closed: make(chan struct{})}
-}
-
-// acquire lets a call begin, if the handle is not on its way out.
-func (h *handle[T]) acquire() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closing {
-		return false
-	}
-	h.users++
-	return true
-}
-
-// release ends a call, and closes the handle if that was asked for meanwhile.
-func (h *handle[T]) release(c *client) {
-	h.mu.Lock()
-	h.users--
-	last := h.closing && h.users == 0
-	h.mu.Unlock()
-	if last {
-		c.tasks.start(func() { h.finish(c) })
-	}
-}
-
-// close asks for the end of the handle. It returns false if that must wait for
-// a call; the channel closed tells when it came.
-func (h *handle[T]) close(c *client) bool {
-	h.mu.Lock()
-	idle := h.users == 0
-	first := !h.closing
-	h.closing = true
-	h.mu.Unlock()
-	if first && idle {
-		c.tasks.start(func() { h.finish(c) })
-	}
-	return idle
-}
-
-// isClosing tells whether the handle is on its way out.
-func (h *handle[T]) isClosing() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.closing
-}
-
-// finish closes the handle. HCS may refuse that while it is away, and the handle is
-// open then: it is tried again for as long as the grace.
-func (h *handle[T]) finish(c *client) {
-	defer close(h.closed)
-	refused := patience{limit: c.grace}
-	for {
-		err := h.value.Close()
-		if err == nil {
-			return
-		}
-		pause, more := refused.next()
-		if !more {
-			c.logger.WithError(newError(OpClose, "", "", err)).Error("handle cannot be closed and is given up")
-			return
-		}
-		time.Sleep(pause)
-	}
-}
-
-// patience paces the repetitions of a call that may soon succeed: pauses that
-// double, from 10 ms to a second, until limit is over.
-type patience struct {
-	limit time.Duration
-	pause time.Duration
-	end   time.Time
-}
-
-// next returns the pause before the next repetition; more is false if there is to
-// be none.
-func (p *patience) next() (pause time.Duration, more bool) {
-	if p.end.IsZero() {
-		p.end = time.Now().Add(p.limit)
-		p.pause = 10 * time.Millisecond
-	} else {
-		p.pause = min(2*p.pause, time.Second)
-	}
-	pause = min(p.pause, time.Until(p.end))
-	return pause, pause > 0
-}
-
-// closeHandle closes h and waits a while until it is. One that a call holds
-// closes when that call comes back.
-func closeHandle[T interface{ Close() error }](c *client, h *handle[T]) {
-	if h.close(c) {
-		await(h.closed, c.grace)
-	}
-}
-
-// use is call on a handle: it keeps the handle open until f has returned.
-func use[H interface{ Close() error }, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
-	if !h.acquire() {
-		var zero T
-		return zero, newError(op.Op, op.ContainerID, op.Process, errGone)
-	}
-	return call(c, op, limit, func() (T, error) {
-		defer h.release(c)
-		return f(h.value)
-	}, late)
-}
-
-// order is use for calls that return nothing but an error.
-func order[H interface{ Close() error }](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) error, late func(error)) error {
-	_, err := use(c, h, op, limit,
-		func(v H) (struct{}, error) { return struct{}{}, f(v) },
-		func(_ struct{}, err error) {
-			if late != nil {
-				late(err)
-			}
-		})
-	return err
-}
-
-// tasks counts goroutines, so that Close can wait for them.
-type tasks struct {
-	mu   sync.Mutex    // guards following
-	n    int           // goroutines that run
-	idle chan struct{} // closed when n is 0; nil if nobody waits
-}
-
-// start runs f in a goroutine of its own.
-func (t *tasks) start(f func()) {
-	t.add(1)
-	go func() {
-		defer t.add(-1)
-		f()
-	}()
-}
-
-// add counts goroutines in and out.
-func (t *tasks) add(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.n += n
-	if t.n == 0 && t.idle != nil {
-		close(t.idle)
-		t.idle = nil
-	}
-}
-
-// apart runs f without counting the goroutine meanwhile. Callbacks run so: one
-// of them may be what waits for the others.
-func (t *tasks) apart(f func()) {
-	t.add(-1)
-	defer t.add(1)
-	f()
-}
-
-// wait waits until no goroutine runs, for no longer than limit, and returns how
-// many are left.
-func (t *tasks) wait(limit time.Duration) int {
-	t.mu.Lock()
-	if t.n == 0 {
-		t.mu.Unlock()
-		return 0
-	}
-	if t.idle == nil {
-		t.idle = make(chan struct{})
-	}
-	idle := t.idle
-	t.mu.Unlock()
-	if await(idle, limit) {
-		return 0
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.n
 }

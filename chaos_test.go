@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,6 +157,8 @@ type storm struct {
 	lives  int
 	atOnce int
 	deadly bool // the engine dies in the end, and leaves containers
+
+	inside atomic.Int64 // processes that were added from inside a callback
 }
 
 var errWhim = errors.New("refused")
@@ -166,25 +169,57 @@ func (s *storm) engine(t *testing.T) *ledger {
 	l, err := newLedger(s.hcs, libcontainerd.WithCallTimeout(time.Minute),
 		libcontainerd.WithShutdownTimeout(2*time.Minute), libcontainerd.WithTerminateTimeout(time.Minute))
 	must(t, err)
-	l.onState = func(id string, _ libcontainerd.StateInfo) error {
+	l.onState = func(id string, info libcontainerd.StateInfo) error {
 		if s.fine.Load() {
 			return nil
 		}
-		if oneIn(20) {
-			l.Summary(id)
+		s.callBack(l, id)
+		if info.State == libcontainerd.StateStart && l.first(id) && oneIn(60) {
+			panic(errPanicked)
 		}
-		if oneIn(50) {
-			return errWhim
-		}
-		return nil
+		return sometimes(20, errWhim)
 	}
-	l.onAttach = func(string, libcontainerd.IOPipe) error {
-		if oneIn(50) && !s.fine.Load() {
-			return errWhim
+	l.onAttach = func(name string, _ libcontainerd.IOPipe) error {
+		if s.fine.Load() {
+			return nil
 		}
-		return nil
+		if (isExec(name) || l.first(name)) && oneIn(60) {
+			panic(errPanicked)
+		}
+		return sometimes(20, errWhim)
 	}
 	return l
+}
+
+// callBack calls the client from inside a callback, now and then.
+func (s *storm) callBack(l *ledger, id string) {
+	if oneIn(20) {
+		l.Summary(id)
+	}
+	if oneIn(10) {
+		l.exec(id, fmt.Sprintf("p-inside-%d", s.inside.Add(1)), exec(someProgram()))
+	}
+	if oneIn(100) {
+		l.Pause(id)
+	}
+	if oneIn(100) {
+		l.Resume(id)
+	}
+	if oneIn(200) {
+		l.Signal(id, 9)
+	}
+}
+
+// isExec reports whether streams are those of an exec'd process.
+func isExec(name string) bool { return strings.HasPrefix(name, "p") }
+
+// first reports whether the container has not run yet, so that what is called back
+// now is called by its Create.
+func (l *ledger) first(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a, ok := l.accounts[id]
+	return ok && a.life == 1
 }
 
 // run lives all lives, in a bubble. Then the weather clears, and nothing may be
@@ -246,6 +281,9 @@ func (s *storm) close(t *testing.T, l *ledger) figures {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.figures.Violations > 0 {
+		t.Errorf("%d violations in %d lives", l.figures.Violations, l.figures.Lives)
+	}
 	return l.figures
 }
 
@@ -281,13 +319,23 @@ func (s *storm) live(l *ledger, id string) (over bool) {
 		options = append(options, libcontainerd.WithRestartManager(new(whim)))
 	}
 	if err := l.create(id, sp, options...); err == nil {
-		for n := range rand.IntN(6) {
-			l.use(id, fmt.Sprintf("p%d", n))
+		var users sync.WaitGroup
+		for user := range 1 + rand.IntN(3) {
+			users.Go(func() {
+				for n := range rand.IntN(6) {
+					l.use(id, fmt.Sprintf("p%d-%d", user, n))
+				}
+			})
 		}
 		if s.deadly && oneIn(20) {
+			users.Wait()
 			return false
 		}
+		if oneIn(2) {
+			users.Wait()
+		}
 		s.end(l, id, a)
+		users.Wait()
 	}
 	l.settle(id)
 	return true
@@ -375,10 +423,15 @@ func (s *storm) restore(t *testing.T, l *ledger, left map[string]uint32) {
 			must(t, l.Restore(id))
 		}
 	}
-	ended, err := l.Reconcile(t.Context(), "")
+	ended, err := l.Reconcile(t.Context(), libcontainerd.DefaultOwner)
 	must(t, err)
 	time.Sleep(time.Minute) // its handles are closed
 	l.mu.Lock()
+	for _, system := range ended {
+		if _, ok := left[system.ID]; !ok {
+			l.fault(system.ID, "ended by Reconcile, though it was over for the engine before")
+		}
+	}
 	l.figures.Left, l.figures.Reconciled = len(left), len(ended)
 	l.mu.Unlock()
 	for id := range left {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/sirupsen/logrus"
 )
 
 // States of a container, as the Backend hears of them.
@@ -56,7 +58,7 @@ const (
 // may still be there, because HCS refused to end it or did not answer. The scratch
 // must not be unmounted yet. The client goes on trying to end the system; see
 // EndBackend.
-var ErrMayStillRun = errors.New("compute system may still be there")
+var ErrMayStillRun = errors.New("compute system may still be there: hint: keep its scratch mounted until hcsrun ps no longer lists it")
 
 // Client runs the containers of one engine. Its methods may be called
 // concurrently, and from inside a callback of the Backend.
@@ -277,8 +279,11 @@ func (r *remote) Client(backend Backend) (Client, error) {
 	c := &client{
 		settings:   r.settings,
 		backend:    backend,
+		forgetMe:   r.forget,
 		closing:    make(chan struct{}),
+		closeDone:  make(chan struct{}),
 		containers: make(map[string]*container),
+		starts:     starts{limit: r.settings.maxStarts},
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -286,10 +291,16 @@ func (r *remote) Client(backend Backend) (Client, error) {
 	return c, nil
 }
 
+// forget drops a client that is closed.
+func (r *remote) forget(c *client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients = slices.DeleteFunc(r.clients, func(other *client) bool { return other == c })
+}
+
 func (r *remote) Cleanup() {
 	r.mu.Lock()
-	clients := r.clients
-	r.clients = nil
+	clients := slices.Clone(r.clients)
 	r.mu.Unlock()
 	for _, c := range clients {
 		if err := c.Close(); err != nil {
@@ -300,45 +311,81 @@ func (r *remote) Cleanup() {
 
 type client struct {
 	settings
-	backend   Backend
-	tasks     tasks         // every goroutine of the client
-	closing   chan struct{} // closed by Close
+	backend  Backend
+	forgetMe func(*client) // tells the Remote that the client is closed
+
+	tasks     tasks         // what Close waits for
+	slots     sync.Pool     // of *slot
+	starts    starts        // containers that are starting, if their number is limited
 	lingering lingering     // output that is not read to its end
 	leftovers leftovers     // compute systems that did not end when they should
+	closed    atomic.Bool   // shuts the gate; set by Close
+	closing   chan struct{} // closed by Close, right after closed is set
+	closeDone chan struct{} // closed when the first Close is over
 
-	mu         sync.RWMutex // guards following
-	containers map[string]*container
-	closed     bool
+	systems question[listing]
+	info    question[Info]
+
+	mu          sync.RWMutex // guards following
+	containers  map[string]*container
+	patrolling  bool        // a patrol is due or under way
+	patrolTimer *time.Timer // of the next patrol
 }
-
-// errGone is what happened to a handle that is no more.
-var errGone = fmt.Errorf("it has ended: %w", errdefs.ErrFailedPrecondition)
 
 var errInUse = fmt.Errorf("container id is in use: %w", errdefs.ErrAlreadyExists)
 
 var errClosed = fmt.Errorf("client is closed: %w", errdefs.ErrFailedPrecondition)
 
-func (c *client) Create(containerID string, spec Spec, options ...CreateOption) error {
-	ctr, err := c.reserve(OpCreate, containerID, options)
-	if err != nil {
-		return err
-	}
-	if err := ctr.create(spec); err != nil {
-		c.remove(ctr)
-		return err
+// enter counts a method that makes calls into HCS, or of the Backend, so that Close
+// waits for it. The caller counts it out.
+func (c *client) enter(op, containerID string) error {
+	c.tasks.add(1)
+	if c.isClosed() {
+		c.tasks.add(-1)
+		return newError(op, containerID, "", errClosed)
 	}
 	return nil
 }
 
+func (c *client) Create(containerID string, spec Spec, options ...CreateOption) error {
+	if err := c.enter(OpCreate, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
+	ctr, err := c.reserve(OpCreate, containerID, options)
+	if err != nil {
+		return err
+	}
+	up := false
+	defer func() { // also if the Backend panics
+		if !up {
+			c.remove(ctr)
+		}
+	}()
+	if err := ctr.create(&spec); err != nil {
+		return err
+	}
+	up = true
+	return nil
+}
+
 func (c *client) AddProcess(containerID, processFriendlyName string, process Process) error {
+	if err := c.enter(OpExec, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpExec, containerID)
 	if err != nil {
 		return err
 	}
-	return ctr.addProcess(processFriendlyName, process)
+	return ctr.addProcess(processFriendlyName, &process)
 }
 
 func (c *client) Signal(containerID string, sig int) error {
+	if err := c.enter(OpSignal, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpSignal, containerID)
 	if err != nil {
 		return err
@@ -353,6 +400,10 @@ func (c *client) SignalProcess(containerID, processFriendlyName string, sig int)
 	if processFriendlyName == InitFriendlyName {
 		return c.Signal(containerID, sig)
 	}
+	if err := c.enter(OpSignal, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpSignal, containerID)
 	if err != nil {
 		return err
@@ -372,6 +423,10 @@ func (c *client) Resize(containerID, processFriendlyName string, width, height i
 }
 
 func (c *client) Pause(containerID string) error {
+	if err := c.enter(OpPause, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpPause, containerID)
 	if err != nil {
 		return err
@@ -380,6 +435,10 @@ func (c *client) Pause(containerID string) error {
 }
 
 func (c *client) Resume(containerID string) error {
+	if err := c.enter(OpResume, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpResume, containerID)
 	if err != nil {
 		return err
@@ -400,11 +459,7 @@ func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	pids := []int{}
-	for _, p := range ctr.processes() {
-		pids = append(pids, int(p.pid))
-	}
-	return pids, nil
+	return ctr.pids(), nil
 }
 
 func (c *client) Summary(containerID string) ([]Summary, error) {
@@ -422,10 +477,7 @@ func (c *client) State(containerID string) (string, error) {
 	}
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	if ctr.phase == gone {
-		return StatusExiting, nil
-	}
-	return [...]string{StatusCreating, StatusRunning, StatusPaused, StatusExiting, StatusRestarting}[ctr.phase], nil
+	return ctr.phase.status(), nil
 }
 
 func (c *client) UpdateResources(containerID string, resources Resources) error {
@@ -439,27 +491,58 @@ func (c *client) UpdateResources(containerID string, resources Resources) error 
 }
 
 func (c *client) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil
+	if c.closed.CompareAndSwap(false, true) {
+		defer close(c.closeDone)
+		return c.close()
 	}
-	c.closed = true
-	containers := c.containers
-	c.containers = nil
-	c.mu.Unlock()
+	<-c.closeDone
+	return c.awaitTasks() // the first one may have given up
+}
 
+// close lets go of the containers, and waits until nothing runs. The gate is shut.
+func (c *client) close() error {
 	close(c.closing)
-	for _, ctr := range containers {
+	c.forgetMe(c)
+	c.stopTimers()
+	for _, ctr := range c.all() {
 		ctr.detach()
 	}
-	n := c.tasks.wait(c.callTimeout)
-	c.lingering.cut()
-	if n > 0 {
+	defer c.lingering.cut()
+	return c.awaitTasks()
+}
+
+// awaitTasks waits until nothing runs any longer.
+func (c *client) awaitTasks() error {
+	if n := c.tasks.wait(c.callTimeout); n > 0 {
 		return newError(OpClose, "", "", fmt.Errorf("%d calls have not come back from HCS: %w", n, errTimeout(c.callTimeout)))
 	}
 	return nil
 }
+
+// stopTimers stops what would look for leftovers and lost ends. A round that has begun
+// sees that the client is closed.
+func (c *client) stopTimers() {
+	c.mu.Lock()
+	if c.patrolTimer != nil {
+		c.patrolTimer.Stop()
+	}
+	c.mu.Unlock()
+	c.leftovers.mu.Lock()
+	defer c.leftovers.mu.Unlock()
+	if c.leftovers.timer != nil {
+		c.leftovers.timer.Stop()
+	}
+}
+
+// all lists the containers of the table.
+func (c *client) all() []*container {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Collect(maps.Values(c.containers))
+}
+
+// isClosed reports whether Close has begun.
+func (c *client) isClosed() bool { return c.closed.Load() }
 
 // reserve takes containerID, so that nobody else can, before HCS is asked.
 func (c *client) reserve(op, containerID string, options []CreateOption) (*container, error) {
@@ -476,90 +559,59 @@ func (c *client) reserve(op, containerID string, options []CreateOption) (*conta
 	if err := c.inUseLocked(containerID); err != nil {
 		return nil, newError(op, containerID, "", err)
 	}
+	ctr.former = c.containers[containerID]
 	c.containers[containerID] = ctr
 	return ctr, nil
 }
 
 // find returns a container of the table.
 func (c *client) find(op, containerID string) (*container, error) {
-	c.mu.RLock()
-	ctr, ok := c.containers[containerID]
-	closed := c.closed
-	c.mu.RUnlock()
-	switch {
-	case closed:
+	if c.isClosed() {
 		return nil, newError(op, containerID, "", errClosed)
-	case !ok:
+	}
+	c.mu.RLock()
+	ctr := c.containers[containerID]
+	c.mu.RUnlock()
+	if ctr == nil || ctr.exitBegun.Load() {
 		return nil, newError(op, containerID, "", fmt.Errorf("no such container: %w", errdefs.ErrNotFound))
 	}
 	return ctr, nil
 }
 
-// inUseLocked is why id is not to be had: it is, or may be, a container's. c.mu is
-// held.
+// inUseLocked returns an error if the id belongs to a container, or may; c.mu is held.
+// It is free from the moment at which the callback of the exit begins.
 func (c *client) inUseLocked(id string) error {
-	if c.closed {
+	if c.isClosed() {
 		return errClosed // the containers that it had run on
 	}
-	if _, ok := c.containers[id]; ok {
+	if ctr := c.containers[id]; ctr != nil && !ctr.exitBegun.Load() {
 		return errInUse
 	}
 	return nil
 }
 
-// inUse is inUseLocked, as why the system that HCS has under id is not to be ended.
+// inUse is inUseLocked, as the reason not to end the system that HCS has under id.
 func (c *client) inUse(id string) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return newError(OpTerminate, id, "", c.inUseLocked(id))
 }
 
-// endUnclaimed ends the system that HCS has under an id of no container's. When it
-// is open the id is looked at again: a container may have taken it since, and then
-// this may be its system.
-func (c *client) endUnclaimed(id string) error {
-	unclaimed := func() error { return c.inUse(id) }
-	if err := unclaimed(); err != nil {
-		return err
-	}
-	return c.endUnder(id, c.terminateTimeout, unclaimed)
-}
-
-// remove frees ctr's id.
+// remove takes ctr out of the table. Its id may belong to the next life already. If the
+// exit of the former life is still being told, that one comes back, for the next life to
+// be kept from overtaking it.
 func (c *client) remove(ctr *container) {
-	c.mu.Lock()
-	if c.containers[ctr.id] == ctr {
-		delete(c.containers, ctr.id)
-	}
-	c.mu.Unlock()
 	ctr.mu.Lock()
-	leftover := ctr.leftover
+	ctr.moveLocked(gone)
 	ctr.mu.Unlock()
-	if leftover != nil {
-		c.endInBackground(ctr.id, leftover)
-	}
-}
-
-// replace puts next in the place of ctr, unless ctr has lost it.
-func (c *client) replace(ctr, next *container) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.containers[ctr.id] != ctr {
-		return false
+	ctr.removed = true
+	switch former := ctr.former; {
+	case c.containers[ctr.id] != ctr:
+	case former != nil && !former.removed:
+		c.containers[ctr.id] = former
+	default:
+		delete(c.containers, ctr.id)
 	}
-	c.containers[ctr.id] = next
-	return true
-}
-
-// stateChanged calls the Backend back; the caller holds no lock.
-func (c *client) stateChanged(containerID string, info StateInfo) {
-	if err := c.backend.StateChanged(containerID, info); err != nil {
-		c.logger.WithFields(logrus.Fields{"container": containerID, "state": info.State}).
-			WithError(err).Error("backend refused a state change")
-	}
-}
-
-// isClosing tells whether Close has been called.
-func (c *client) isClosing() bool {
-	return isClosed(c.closing)
 }

@@ -99,15 +99,81 @@ func folderExists(path string) (bool, error) {
 }
 
 func (hcsService) CreateComputeSystem(id, configuration string) (ComputeSystem, error) {
-	var config hcsshim.ContainerConfig // has no room for what only Technical Preview 4 knew
+	var config hcsshim.ContainerConfig // has no field for what only Technical Preview 4 knew
 	if err := json.Unmarshal([]byte(configuration), &config); err != nil {
 		return nil, &Error{Op: OpCreate, ContainerID: id, Code: CodeInvalidJSON, Err: err}
 	}
-	container, err := hcsshim.CreateContainer(id, &config)
+	return createContainer(id, &config)
+}
+
+func (hcsService) createFromDocument(id string, doc *containerInit) (ComputeSystem, error) {
+	return createContainer(id, containerConfig(doc))
+}
+
+func createContainer(id string, config *hcsshim.ContainerConfig) (ComputeSystem, error) {
+	container, err := hcsshim.CreateContainer(id, config)
 	if err != nil {
 		return nil, hcsError(OpCreate, id, err) // what hcsshim may have left, the client sweeps up
 	}
 	return newComputeSystem(id, container), nil
+}
+
+// containerConfig returns the document as hcsshim has it. Left out are IsDummy,
+// Devices and SandboxPath: only Technical Preview 4 knew them, and hcsshim has no
+// field for them.
+func containerConfig(doc *containerInit) *hcsshim.ContainerConfig {
+	config := &hcsshim.ContainerConfig{
+		SystemType:                  doc.SystemType,
+		Name:                        doc.Name,
+		Owner:                       doc.Owner,
+		VolumePath:                  doc.VolumePath,
+		IgnoreFlushesDuringBoot:     doc.IgnoreFlushesDuringBoot,
+		LayerFolderPath:             doc.LayerFolderPath,
+		Credentials:                 doc.Credentials,
+		ProcessorCount:              doc.ProcessorCount,
+		ProcessorWeight:             doc.ProcessorWeight,
+		ProcessorMaximum:            doc.ProcessorMaximum,
+		StorageIOPSMaximum:          doc.StorageIOPSMaximum,
+		StorageBandwidthMaximum:     doc.StorageBandwidthMaximum,
+		StorageSandboxSize:          doc.StorageSandboxSize,
+		MemoryMaximumInMB:           doc.MemoryMaximumInMB,
+		HostName:                    doc.HostName,
+		HvPartition:                 doc.HvPartition,
+		NetworkSharedContainerName:  doc.NetworkSharedContainerName,
+		EndpointList:                doc.EndpointList,
+		Servicing:                   doc.Servicing,
+		AllowUnqualifiedDNSQuery:    doc.AllowUnqualifiedDNSQuery,
+		DNSSearchList:               doc.DNSSearchList,
+		TerminateOnLastHandleClosed: doc.TerminateOnLastHandleClosed,
+		Layers: convert(doc.Layers, func(l layer) hcsshim.Layer {
+			return hcsshim.Layer{ID: l.ID, Path: l.Path}
+		}),
+		MappedDirectories: convert(doc.MappedDirectories, func(d mappedDirectory) hcsshim.MappedDir {
+			return hcsshim.MappedDir{HostPath: d.HostPath, ContainerPath: d.ContainerPath, ReadOnly: d.ReadOnly}
+		}),
+		MappedPipes: convert(doc.MappedPipes, func(p mappedPipe) hcsshim.MappedPipe {
+			return hcsshim.MappedPipe{HostPath: p.HostPath, ContainerPipeName: p.ContainerPipeName}
+		}),
+		AssignedDevices: convert(doc.AssignedDevices, func(d assignedDevice) hcsshim.AssignedDevice {
+			return hcsshim.AssignedDevice{InterfaceClassGUID: d.InterfaceClassGUID}
+		}),
+	}
+	if doc.HvRuntime != nil {
+		config.HvRuntime = &hcsshim.HvRuntime{ImagePath: doc.HvRuntime.ImagePath}
+	}
+	return config
+}
+
+// convert returns list with each element converted, and nil if there is none.
+func convert[From, To any](list []From, element func(From) To) []To {
+	if len(list) == 0 {
+		return nil
+	}
+	converted := make([]To, len(list))
+	for i := range list {
+		converted[i] = element(list[i])
+	}
+	return converted
 }
 
 func (hcsService) OpenComputeSystem(id string) (ComputeSystem, error) {

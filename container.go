@@ -1,76 +1,54 @@
 package libcontainerd
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/sirupsen/logrus"
 )
 
-// phase is where in its life a container is.
-type phase int
-
-const (
-	creating   phase = iota // the id is reserved, HCS may be at work
-	running                 // the init process runs
-	paused                  //
-	exiting                 // the init process or the compute system has ended
-	restarting              // the restart manager has been asked and is waited for
-	gone                    // no longer this object's: ended, replaced or let go
-)
-
-func (p phase) String() string {
-	return [...]string{"being created", "running", "paused", "exiting", "waiting for its restart", "gone"}[p]
-}
-
-// isUp tells whether the init process runs, be it frozen.
-func (p phase) isUp() bool { return p == running || p == paused }
-
-// container is one incarnation of a container: a restart makes the next.
+// container is one container, from the reservation of its id to its exit, restarts
+// included: each start makes another system and another init process.
 type container struct {
 	client *client
 	id     string
 	createSettings
-	log    *logrus.Entry
-	events *eventQueue
 
-	plan plan // set before HCS is asked
+	former    *container    // the former life of the id, if its exit is being told; nil once that has begun
+	removed   bool          // from the table; guarded by client.mu
+	exitBegun atomic.Bool   // the callback of the exit has begun: the id is free
+	exitEnded atomic.Bool   // the callback of the exit has ended
+	handed    atomic.Bool   // the hand-over of the init process's streams has begun: execs may follow
+	handedEnd atomic.Bool   // it has ended
+	cancel    chan struct{} // closed to stop a start, or the wait for a restart
 
-	stopped chan struct{} // closed when the compute system has stopped
-	settled chan struct{} // closed when the bring-up is over
-	cancel  chan struct{} // closed when a container that does not run yet shall not
-
-	mu          sync.Mutex             // guards following
-	system      *handle[ComputeSystem] // nil until HCS has made it, never changed then
-	phase       phase
-	cancelled   bool                // cancel is closed
-	switching   bool                // a pause or a resume is under way
-	switches    int                 // counts their beginnings and ends
-	suspect     bool                // a pause or a resume was given up: HCS knows phase better, and may yet notify system
-	terminating bool                // a Terminate was asked for
-	stopErr     error               // why the compute system stopped by itself, set before stopped is closed
-	init        *process            // nil until it runs
-	execs       map[string]*process // by friendly name
-	seq         int                 // counts exec'd processes, to list them in order
-	next        *container          // the incarnation that took the place of this one
-	leftover    *claim              // on what HCS may have left under the id; nil: nothing
+	mu        sync.Mutex          // guards following
+	phase     phase               // changed by moveLocked only
+	events    queue               // that the Backend is to be told of
+	plan      *plan               // nil until it is made
+	starting  bool                // Create, Restore or a restart is at work; the end of the container waits for it
+	endSeen   bool                // the container has ended while starting
+	cancelled bool                // cancel is closed
+	deciding  bool                // the restart manager is being asked
+	system    *system             // nil until HCS has made it
+	init      *process            // nil until it runs
+	execs     map[string]*process // by friendly name
+	order     []*process          // the exec'd processes in the order of their start
+	seq       int                 // counts exec'd processes
+	pausing   pausing
 }
 
-// plan is what Create makes of a spec before anything is created: all that is
-// needed to start the container, and to start it again.
+// plan is what is needed to start the container, made before anything is created.
 type plan struct {
-	document string
-	build    uint16 // of the host
+	document *containerInit // nil once it is not needed any longer
+	build    uint16         // of the host
 	retry    RetryPolicy
 	hyperv   bool
 	process  processPlan
-
-	// restart is the document for another start: writes during a first boot need
-	// not be flushed, those of later ones must.
-	restart string
 }
 
 func newContainer(c *client, id string, settings createSettings) *container {
@@ -78,64 +56,58 @@ func newContainer(c *client, id string, settings createSettings) *container {
 		client:         c,
 		id:             id,
 		createSettings: settings,
-		log:            c.logger.WithField("container", id),
-		events:         newEventQueue(c, id),
-		stopped:        make(chan struct{}),
-		settled:        make(chan struct{}),
+		events:         queue{held: true},
+		starting:       true,
 		cancel:         make(chan struct{}),
-		execs:          make(map[string]*process),
 	}
 }
 
-// create makes the container from spec and runs it. After an error nothing of it
-// is left but its id in the table.
-func (ctr *container) create(spec Spec) error {
-	p, err := ctr.makePlan(spec)
+// create makes the container from spec and runs it. After an error nothing of it is
+// left but its id in the table.
+func (ctr *container) create(spec *Spec) error {
+	plan, err := ctr.makePlan(OpCreate, spec)
 	if err != nil {
 		return err
 	}
-	ctr.plan = p
-	return ctr.bringUp(StateStart, ctr.boot, ctr.undo)
+	ctr.setPlan(plan)
+	return ctr.bringUp(ctr.boot)
 }
 
 // makePlan translates spec. It asks the ComputeService only for facts.
-func (ctr *container) makePlan(spec Spec) (plan, error) {
+func (ctr *container) makePlan(op string, spec *Spec) (*plan, error) {
 	c := ctr.client
-	type result struct {
-		plan     plan
-		warnings []string
-	}
-	r, err := bounded(&c.tasks, c.callTimeout, func() (result, error) {
-		var r result
+	var warnings []string
+	p, err := bounded(c, c.callTimeout, func() (*plan, error) {
 		host := c.service.Host()
 		if err := spec.validate(host); err != nil {
-			return r, err
+			return nil, err
 		}
-		doc, warnings, err := translate(ctr.id, &spec, c.service, host, documentOptions{c.owner, c.terminateOnClose})
+		doc, warned, err := translate(ctr.id, spec, c.service, host, documentOptions{c.owner, c.terminateOnClose})
 		if err != nil {
-			return r, err
+			return nil, err
 		}
-		r.warnings = warnings
-		r.plan.build = host.Build
-		r.plan.retry = c.retryPolicy(host)
-		r.plan.hyperv = spec.Windows.HvRuntime != nil
-		r.plan.process = planProcess(&spec.Process)
-		if r.plan.document, err = doc.text(); err != nil {
-			return r, err
-		}
-		if ctr.restartManager != nil {
-			doc.IgnoreFlushesDuringBoot = false
-			r.plan.restart, err = doc.text()
-		}
-		return r, err
+		warnings = warned
+		return &plan{
+			document: doc,
+			build:    host.Build,
+			retry:    c.retryPolicy(host),
+			hyperv:   spec.Windows.HvRuntime != nil,
+			process:  planProcess(&spec.Process),
+		}, nil
 	}, nil)
-	for _, w := range r.warnings {
-		ctr.log.Warn(w)
-	}
 	if err != nil {
-		return plan{}, newError(OpCreate, ctr.id, "", err)
+		return nil, newError(op, ctr.id, "", err)
 	}
-	return r.plan, nil
+	for _, w := range warnings {
+		ctr.log().Warn(w)
+	}
+	return p, nil
+}
+
+func (ctr *container) setPlan(p *plan) {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	ctr.plan = p
 }
 
 // retryPolicy is the one that holds for creations on this host.
@@ -149,41 +121,47 @@ func (c *client) retryPolicy(host Host) RetryPolicy {
 	return RetryPolicy{}
 }
 
-// bringUp boots the container, hands its streams and its start to the Backend,
-// and lets its exits be watched for. Whatever fails is undone.
-func (ctr *container) bringUp(state string, boot func() error, undo func()) error {
-	err := boot()
-	if err == nil {
-		err = ctr.announce(state)
-	}
-	if err != nil {
-		undo()
+// bringUp starts the container and announces it to the Backend. Whatever fails, or
+// panics, is undone.
+func (ctr *container) bringUp(boot func() error) error {
+	done := false
+	defer func() {
+		if !done {
+			ctr.undo()
+		}
+	}()
+	if err := boot(); err != nil {
 		return err
 	}
-	close(ctr.settled)
-	ctr.events.release()
-	ctr.client.tasks.start(ctr.watchInit)
+	if err := ctr.announce(); err != nil {
+		return err
+	}
+	done = true
+	ctr.started()
 	return nil
 }
 
 // boot creates the compute system, starts it, and starts the init process.
 func (ctr *container) boot() error {
+	if err := ctr.client.starts.enter(ctr.cancel, ctr.client.closing); err != nil {
+		return newError(OpCreate, ctr.id, "", err)
+	}
+	defer ctr.client.starts.leave()
 	system, err := ctr.createSystem()
 	if err != nil {
 		return err
 	}
-	ctr.watch(system)
-	c := ctr.client
-	if err := order(c, ctr.system, ctr.op(OpStart), c.callTimeout, ComputeSystem.Start, nil); err != nil {
+	s := ctr.adopt(system)
+	if err := request(ctr.client, s.handle, s.op(OpStart), ctr.client.callTimeout, ComputeSystem.Start, nil); err != nil {
 		return err
 	}
 	if err := ctr.proceed(); err != nil {
 		return err
 	}
-	init := newProcess(ctr, InitFriendlyName, ctr.plan.process)
+	init := newProcess(ctr, s, InitFriendlyName, ctr.plan.process)
 	err = init.launch()
 	if err == nil {
-		err = ctr.run(init)
+		err = ctr.run(init, StateStart, false)
 	}
 	if err != nil {
 		init.drop() // it ends with its system
@@ -191,44 +169,108 @@ func (ctr *container) boot() error {
 	return err
 }
 
-// run makes init the init process of a container that runs.
-func (ctr *container) run(init *process) error {
+// adopt makes system the container's, and watches it.
+func (ctr *container) adopt(compute ComputeSystem) *system {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	ctr.system = newSystem(ctr.client, ctr.id, compute, ctr.end)
+	return ctr.system
+}
+
+// run makes init the init process of a container that runs, or is paused already. That is
+// told with state once the Backend has the streams.
+func (ctr *container) run(init *process, state string, isPaused bool) error {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	if err := ctr.proceedLocked(); err != nil {
 		return err
 	}
-	ctr.phase = running
 	ctr.init = init
+	ctr.moveLocked(running, event{info: StateInfo{State: state, Pid: init.pid}})
+	if isPaused {
+		ctr.moveLocked(paused)
+	}
 	return nil
 }
 
 // announce hands the streams and the start over to the Backend.
-func (ctr *container) announce(state string) error {
-	if err := ctr.init.attach(ctr.id); err != nil {
+func (ctr *container) announce() error {
+	ctr.letFormerBegin()
+	if err := ctr.init.attach(); err != nil {
 		return err
 	}
-	if err := ctr.client.backend.StateChanged(ctr.id, StateInfo{State: state, Pid: ctr.init.pid}); err != nil {
+	ctr.mu.Lock()
+	start, _ := ctr.events.popLocked()
+	ctr.mu.Unlock()
+	if err := ctr.tell(start); err != nil {
 		return newError(OpStateChange, ctr.id, "", err)
 	}
 	return nil
 }
 
-// createSystem creates the compute system, again and again as the retry policy
-// has it, and for as long as a former life takes to free the id.
+// letFormerBegin keeps the first callback from overtaking the exit of the former life.
+func (ctr *container) letFormerBegin() {
+	if ctr.former != nil {
+		letBegin(&ctr.former.exitEnded)
+		ctr.former = nil
+	}
+}
+
+// started lets the container be ended, and its events be delivered. A client that was
+// closed meanwhile lets go of it.
+func (ctr *container) started() {
+	c, s, init := ctr.client, ctr.system, ctr.init
+	ctr.forgetDocument()
+	s.count()
+	c.tasks.start(func() { ctr.watchInit(init) })
+	ctr.mu.Lock()
+	ctr.starting, ctr.events.held = false, false
+	ended := ctr.endSeen
+	if !c.isClosed() {
+		ctr.passTurnLocked()
+	}
+	ctr.mu.Unlock()
+	if c.isClosed() {
+		ctr.detach()
+		return
+	}
+	if ended {
+		c.tasks.start(func() { ctr.end(s) })
+	}
+	c.patrol()
+}
+
+// forgetDocument drops the document of a container that runs, unless it may be started
+// again: then writes must be flushed, which a first boot need not do.
+func (ctr *container) forgetDocument() {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	switch doc := ctr.plan.document; {
+	case ctr.restartManager == nil:
+		ctr.plan.document = nil
+	case doc.IgnoreFlushesDuringBoot:
+		again := *doc
+		again.IgnoreFlushesDuringBoot = false
+		ctr.plan.document = &again
+	}
+}
+
+// createSystem creates the compute system, again and again as the retry policy has
+// it, and for as long as a former life takes to free the id.
 func (ctr *container) createSystem() (ComputeSystem, error) {
-	taken := patience{limit: ctr.client.grace}
+	c := ctr.client
+	taken := soon(c.grace)
 	for attempt := 1; ; {
 		if err := ctr.proceed(); err != nil {
 			return nil, err
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
-			ctr.forgetLeftover()
+			c.released(ctr.id, c.leftovers.claim(ctr.id)) // the id has been free
 			return system, nil
 		}
 		if isIDTaken(err) {
-			if !ctr.clearPreviousLife() {
+			if !c.clearID(ctr.id) {
 				return nil, err
 			}
 			pause, more := taken.next() // from the first time that the former life had ended
@@ -238,11 +280,11 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			ctr.rest(pause)
 			continue
 		}
-		ctr.sweep(err)
+		c.sweep(ctr.id, err)
 		if !ctr.plan.retry.again(attempt, err) {
 			return nil, err
 		}
-		ctr.log.WithFields(logrus.Fields{"attempt": attempt, "attempts": ctr.plan.retry.Attempts}).
+		ctr.log().WithFields(logrus.Fields{"attempt": attempt, "attempts": ctr.plan.retry.Attempts}).
 			WithError(err).Warn("creating the compute system failed, trying again")
 		ctr.rest(ctr.plan.retry.delay(attempt))
 		attempt++
@@ -252,26 +294,17 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 // tryCreate asks HCS once.
 func (ctr *container) tryCreate(attempt int) (ComputeSystem, error) {
 	c := ctr.client
-	op := ctr.op(OpCreate)
-	op.Attempt = attempt
-	return call(c, op, c.callTimeout, func() (ComputeSystem, error) {
-		system, err := c.service.CreateComputeSystem(ctr.id, ctr.plan.document)
-		return system, withDocument(err, ctr.plan.document, ctr.plan.build)
-	}, ctr.disposeLate)
+	doc, build := ctr.plan.document, ctr.plan.build // a late call finds them, too
+	op := Operation{Op: OpCreate, ContainerID: ctr.id, Attempt: attempt}
+	return call(c, op, c.callTimeout,
+		func() (ComputeSystem, error) { return present(doc.create(c.service, ctr.id, build)) },
+		func(system ComputeSystem, err error) { c.disposeLate(ctr.id, system, err) })
 }
 
-// watch takes charge of system.
-func (ctr *container) watch(system ComputeSystem) {
-	ctr.mu.Lock()
-	ctr.system = newHandle(system)
-	ctr.mu.Unlock()
-	ctr.client.tasks.start(ctr.watchSystem)
-}
-
-// errCancelled ends a bring-up that was signalled before the container ran.
+// errCancelled ends a start that was signalled before the container ran.
 var errCancelled = fmt.Errorf("signalled before it ran: %w", errdefs.ErrAborted)
 
-// proceed tells whether a bring-up is to go on.
+// proceed returns an error if a start is not to go on.
 func (ctr *container) proceed() error {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
@@ -281,7 +314,7 @@ func (ctr *container) proceed() error {
 // proceedLocked is proceed; ctr.mu is held.
 func (ctr *container) proceedLocked() error {
 	switch {
-	case ctr.client.isClosing():
+	case ctr.client.isClosed():
 		return newError(OpCreate, ctr.id, "", errClosed)
 	case ctr.cancelled:
 		return newError(OpCreate, ctr.id, "", errCancelled)
@@ -289,239 +322,64 @@ func (ctr *container) proceedLocked() error {
 	return nil
 }
 
-// undo ends a bring-up that failed: nothing is left, and nothing is reported.
+// cancelLocked stops a start, or the wait for a restart; ctr.mu is held.
+func (ctr *container) cancelLocked() {
+	if !ctr.cancelled {
+		ctr.cancelled = true
+		close(ctr.cancel)
+	}
+}
+
+// rest waits for d, unless the container is signalled or the client closed.
+func (ctr *container) rest(d time.Duration) {
+	ctr.client.awaitEither(ctr.cancel, ctr.client.closing, d)
+}
+
+// undo ends a start that has failed: nothing is left of it. Exec'd processes that were
+// added meanwhile have their exits told.
 func (ctr *container) undo() {
-	ctr.events.close()
-	ctr.mu.Lock()
-	ctr.phase = gone
-	init, execs := ctr.init, ctr.execsLocked()
-	ctr.mu.Unlock()
-	close(ctr.settled)
-	if ctr.system == nil {
-		return
-	}
-	ctr.endFailedStart()
-	if init != nil {
-		init.drop()
-	}
-	for _, p := range execs {
-		p.abandon()
-	}
-	closeHandle(ctr.client, ctr.system)
-}
-
-// watchSystem waits until the compute system has stopped.
-func (ctr *container) watchSystem() {
-	err := ctr.system.value.Wait()
-	if err != nil {
-		err = newError(OpWait, ctr.id, "", err)
-	}
-	ctr.mu.Lock()
-	ctr.stopErr = err
-	ctr.mu.Unlock()
-	close(ctr.stopped)
-	select {
-	case <-ctr.settled:
-		ctr.finishOnce()
-	case <-ctr.client.closing: // perhaps from a callback that the bring-up waits for
-	}
-}
-
-// watchInit waits until the init process has ended.
-func (ctr *container) watchInit() {
-	ctr.init.wait()
-	ctr.finishOnce()
-}
-
-// finishOnce ends the container, in the goroutine that first sees it ending.
-func (ctr *container) finishOnce() {
-	ctr.mu.Lock()
-	first := ctr.phase.isUp()
-	if first {
-		ctr.phase = exiting
-	}
-	ctr.mu.Unlock()
-	if first {
-		ctr.finish()
-	}
-}
-
-// finish stops the compute system, collects the exits of all processes, and
-// restarts the container or reports its end.
-func (ctr *container) finish() {
-	teardown := ctr.stop()
-	if teardown != nil {
-		ctr.endLater(claimOfLife())
-	}
-	deadline := time.Now().Add(ctr.client.grace)
-	exit := ctr.initExit(teardown, deadline)
-	ctr.collectExecs(deadline)
-	ctr.init.end()
-	closeHandle(ctr.client, ctr.init.handle)
-	closeHandle(ctr.client, ctr.system)
-	if ctr.client.isClosing() {
-		return
-	}
-	if wait, again := ctr.shouldRestart(exit.ExitCode); again {
-		ctr.restart(exit, wait)
-		return
-	}
-	ctr.reportExit(exit)
-}
-
-// initExit waits for the init process's exit code, and makes the exit event
-// from it and from what went wrong.
-func (ctr *container) initExit(teardown error, deadline time.Time) StateInfo {
-	exit := ctr.init.exit(StateExit, deadline)
-	if teardown != nil {
-		exit.Err = join(exit.Err, teardown, ErrMayStillRun)
-	}
-	return exit
-}
-
-// collectExecs waits for the exec'd processes' exits to be reported, and reports
-// those that HCS keeps to itself past the deadline.
-func (ctr *container) collectExecs(deadline time.Time) {
-	ctr.mu.Lock()
-	execs := ctr.execsLocked()
-	ctr.mu.Unlock()
-	for _, p := range execs {
-		if !await(p.done, time.Until(deadline)) {
-			p.abandon()
+	c := ctr.client
+	s, init := ctr.endStart()
+	if s != nil {
+		if err := s.endFailedStart(); err != nil {
+			ctr.log().WithError(err).Error("compute system of a failed start does not stop, going on in the background")
+			c.leave(ctr.id, &claim{ran: true})
 		}
+		ctr.collectExecs(time.Now().Add(c.grace))
+		if init != nil {
+			init.drop()
+		}
+		s.close()
 	}
+	ctr.deliverHeld()
+	ctr.mu.Lock()
+	ctr.starting = false
+	ctr.mu.Unlock()
 }
 
-// crash is why the compute system stopped, if nobody had asked it to.
-func (ctr *container) crash() error {
+// endStart begins the end of a start that has failed: no exec can be added any longer,
+// and of what is queued only the exits of exec'd processes are told.
+func (ctr *container) endStart() (*system, *process) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	switch {
-	case ctr.stopErr == nil:
-		return nil
-	case ctr.terminating && !isServiceLost(ctr.stopErr):
-		return nil
-	}
-	return ctr.stopErr
+	ctr.moveLocked(exiting)
+	ctr.events.pending = slices.DeleteFunc(ctr.events.pending, func(e event) bool { return e.info.State != StateExitProcess })
+	return ctr.system, ctr.init
 }
 
-// reportExit ends the life of the id. The table knows it no more when the
-// Backend hears of it, so that it may be created again at once.
-func (ctr *container) reportExit(exit StateInfo) {
-	ctr.log.WithFields(logrus.Fields{"exit": exit.ExitCode, "pid": exit.Pid}).Debug("container ended")
-	ctr.events.post(event{
-		info: exit,
-		last: true,
-		before: func() {
-			ctr.setPhase(gone)
-			ctr.client.remove(ctr)
-		},
-	})
-}
-
-// shouldRestart asks the restart manager. One that fails restarts nothing.
-func (ctr *container) shouldRestart(exitCode uint32) (wait chan error, again bool) {
-	if ctr.restartManager == nil {
-		return nil, false
-	}
-	ctr.client.tasks.apart(func() {
-		var err error
-		if again, wait, err = ctr.restartManager.ShouldRestart(exitCode); err != nil {
-			ctr.log.WithError(err).Error("restart manager failed, container is not restarted")
-			again = false
-		}
-	})
-	return wait, again
-}
-
-// restart reports the restart, waits until the restart manager lets it begin, and
-// makes the next incarnation.
-func (ctr *container) restart(exit StateInfo, wait chan error) {
-	c := ctr.client
-	ctr.setPhase(restarting)
-	info := exit
-	info.State = StateRestart
-	delivered := make(chan struct{})
-	ctr.events.post(event{info: info, after: func() { close(delivered) }})
-	select {
-	case <-delivered:
-	case <-c.closing:
-		return
-	}
-	if wait != nil {
-		select {
-		case err := <-wait:
-			if err != nil {
-				exit.Err = join(exit.Err, newError(OpRestart, ctr.id, "", err))
-				ctr.reportExit(exit)
-				return
-			}
-		case <-ctr.cancel:
-		case <-c.closing:
-			return
-		}
-	}
-	next, ok := ctr.succeed()
-	if !ok {
-		return // the client is closed
-	}
-	var err error
-	c.tasks.apart(func() { err = next.bringUp(StateStart, next.boot, next.undo) }) // it calls the Backend
-	if err != nil {
-		next.reportFailedRestart(exit, err)
-	}
-}
-
-// succeed puts the next incarnation in ctr's place. A signal that came to ctr
-// is one for its successor.
-func (ctr *container) succeed() (*container, bool) {
-	next := newContainer(ctr.client, ctr.id, ctr.createSettings)
-	next.plan = ctr.plan
-	next.plan.document = ctr.plan.restart
-	if !ctr.client.replace(ctr, next) {
-		return nil, false
-	}
-	ctr.mu.Lock()
-	cancelled, leftover := ctr.cancelled, ctr.leftover
-	ctr.phase = gone
-	ctr.next = next
-	ctr.mu.Unlock()
-	if leftover != nil {
-		next.endLater(leftover)
-	}
-	if cancelled {
-		next.cancelBringUp()
-	}
-	return next, true
-}
-
-// reportFailedRestart reports the end of a container that could not be created
-// again: with the last exit if a signal was the reason, else as unknown.
-func (ctr *container) reportFailedRestart(last StateInfo, err error) {
-	c := ctr.client
-	if c.isClosing() {
-		return
-	}
-	exit := last
-	if !errors.Is(err, errCancelled) {
-		exit = StateInfo{State: StateExit, ExitCode: UnknownExitCode, ProcessID: InitFriendlyName, ExitedAt: time.Now(), Err: err}
-	}
-	c.remove(ctr)
-	c.tasks.apart(func() { c.stateChanged(ctr.id, exit) })
-}
-
-// detach lets go of the container: it runs on, unwatched. One that does not run
-// yet is undone by whoever brings it up.
+// detach lets go of the container of a client that is closed: it runs on, unwatched.
+// One that is starting is left to whoever starts it.
 func (ctr *container) detach() {
-	ctr.cancelBringUp()
-	ctr.events.close()
 	ctr.mu.Lock()
-	if ctr.phase == creating {
+	ctr.cancelLocked()
+	if ctr.starting {
 		ctr.mu.Unlock()
 		return
 	}
-	ctr.phase = gone
-	init, execs, system := ctr.init, ctr.execsLocked(), ctr.system
+	ctr.moveLocked(gone)
+	init, system := ctr.init, ctr.system
+	execs := slices.Clone(ctr.order)
+	execs = slices.DeleteFunc(execs, func(p *process) bool { return p.state != live }) // others are left to AddProcess
 	ctr.mu.Unlock()
 	if init != nil {
 		init.letGo()
@@ -530,68 +388,26 @@ func (ctr *container) detach() {
 		p.letGo()
 	}
 	if system != nil {
-		system.close(ctr.client)
+		system.handle.close(ctr.client)
 	}
 }
 
-// cancelBringUp keeps a container that does not run yet from running.
-func (ctr *container) cancelBringUp() {
+// upSystem returns the system of a container that is up, else nil.
+func (ctr *container) upSystem() *system {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	ctr.cancelBringUpLocked()
-}
-
-// cancelBringUpLocked is cancelBringUp; ctr.mu is held.
-func (ctr *container) cancelBringUpLocked() {
-	if !ctr.cancelled {
-		ctr.cancelled = true
-		close(ctr.cancel)
+	if !ctr.phase.isUp() || ctr.starting {
+		return nil
 	}
+	return ctr.system
 }
 
-func (ctr *container) setPhase(p phase) {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	ctr.phase = p
+// notRunningLocked says why the container cannot do what was asked; ctr.mu is held.
+func (ctr *container) notRunningLocked() error {
+	return fmt.Errorf("container is not running but %v: %w", ctr.phase, errdefs.ErrFailedPrecondition)
 }
 
 // op describes a call that concerns the container as a whole.
 func (ctr *container) op(name string) Operation {
 	return Operation{Op: name, ContainerID: ctr.id}
-}
-
-// isClosed tells whether done is closed.
-func isClosed(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
-
-// await waits for done, for no longer than limit.
-func await(done <-chan struct{}, limit time.Duration) bool {
-	if isClosed(done) {
-		return true
-	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-// rest waits for d, unless the container is signalled or the client closed.
-func (ctr *container) rest(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctr.cancel:
-	case <-ctr.client.closing:
-	}
 }

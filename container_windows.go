@@ -12,14 +12,14 @@ import (
 	"github.com/Microsoft/hcsshim"
 )
 
-// computeSystem hands the system's end on to all that wait for it. hcsshim has
-// one notice of it, which goes to its Wait or to the Start, Pause or Resume that
-// is under way, and leaves the other one waiting.
+// computeSystem hands the system's end on to Wait and to whatever call it
+// interrupts. hcsshim has one notice of the end, which goes to its Wait or to the
+// Start, Pause or Resume that is under way, and leaves the other one waiting.
 type computeSystem struct {
 	id        string
 	container hcsshim.Container
 
-	terminating atomic.Bool // a Terminate was asked for and not refused
+	terminations atomic.Int32 // that were asked for and not refused
 
 	endOnce sync.Once
 	ended   chan struct{} // closed when the system has stopped or the handle is closed
@@ -27,16 +27,14 @@ type computeSystem struct {
 }
 
 func newComputeSystem(id string, container hcsshim.Container) *computeSystem {
-	s := &computeSystem{id: id, container: container, ended: make(chan struct{})}
-	go func() { s.end(hcsError(OpWait, id, container.Wait())) }()
-	return s
+	return &computeSystem{id: id, container: container, ended: make(chan struct{})}
 }
 
-// end keeps how the system has ended. Whether HCS calls the exit after a
-// termination unexpected is not documented; here it is not.
+// end keeps how the system has ended, the first time. Whether HCS calls the exit
+// after a termination unexpected is not documented; here it is not.
 func (s *computeSystem) end(err error) {
 	s.endOnce.Do(func() {
-		if s.terminating.Load() && errors.Is(err, CodeUnexpectedExit) {
+		if s.terminations.Load() > 0 && errors.Is(err, CodeUnexpectedExit) {
 			err = nil
 		}
 		s.endErr = err
@@ -46,8 +44,10 @@ func (s *computeSystem) end(err error) {
 
 func (s *computeSystem) hasEnded() bool { return isClosed(s.ended) }
 
+// Wait is also how Start, Pause and Resume learn of the end: the client calls it
+// before them.
 func (s *computeSystem) Wait() error {
-	<-s.ended
+	s.end(hcsError(OpWait, s.id, s.container.Wait()))
 	return s.endErr
 }
 
@@ -55,18 +55,12 @@ func (s *computeSystem) Start() error  { return s.complete(OpStart, s.container.
 func (s *computeSystem) Pause() error  { return s.complete(OpPause, s.container.Pause) }
 func (s *computeSystem) Resume() error { return s.complete(OpResume, s.container.Resume) }
 
-// complete makes a call that waits for a notice of HCS. When the system's end
-// comes instead, the call returns; hcsshim's own may go on for minutes, and a
-// Close waits for it.
+// complete makes a call that waits for a notice of HCS. If Wait gets the notice
+// of the system's end instead, the call returns; hcsshim's own call may go on for
+// minutes, and a Close waits for it. That is why it runs in a goroutine.
 func (s *computeSystem) complete(op string, call func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		err := hcsError(op, s.id, call())
-		if errors.Is(err, hcsshim.ErrUnexpectedContainerExit) || errors.Is(err, hcsshim.ErrUnexpectedProcessAbort) {
-			s.end(err)
-		}
-		done <- err
-	}()
+	go func() { done <- s.endedBy(hcsError(op, s.id, call())) }()
 	select {
 	case err := <-done:
 		return err
@@ -83,15 +77,25 @@ func (s *computeSystem) complete(op string, call func() error) error {
 	return &Error{Op: op, ContainerID: s.id, Code: CodeAlreadyStopped}
 }
 
+// endedBy returns err, the answer to a call. If it is the notice of the system's
+// end, hcsshim's Wait never gets that: closing the container lets it return.
+func (s *computeSystem) endedBy(err error) error {
+	if errors.Is(err, hcsshim.ErrUnexpectedContainerExit) || errors.Is(err, hcsshim.ErrUnexpectedProcessAbort) {
+		s.end(err)
+		go release(s.container) // a close waits for the calls that run
+	}
+	return err
+}
+
 func (s *computeSystem) Shutdown() error {
 	return hcsError(OpShutdown, s.id, accepted(s.container.Shutdown()))
 }
 
 func (s *computeSystem) Terminate() error {
-	already := s.terminating.Swap(true) // before HCS tells of the end
+	s.terminations.Add(1) // before HCS tells of the end
 	err := hcsError(OpTerminate, s.id, accepted(s.container.Terminate()))
-	if err != nil && !already {
-		s.terminating.Store(false)
+	if err != nil {
+		s.terminations.Add(-1)
 	}
 	return err
 }

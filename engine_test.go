@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
@@ -26,6 +27,11 @@ type engine struct {
 	mu      sync.Mutex // guards following
 	heard   *sync.Cond // broadcast when log has grown
 	log     []string
+	all     []string // log, and an "attach NAME" for each AttachStreams
+	late    []string // what began after Close had begun
+	closing bool     // Close has begun
+	closed  bool     // Close has returned
+	overdue []string // what began after Close had returned
 	infos   map[string][]libcontainerd.StateInfo
 	pipes   map[string]libcontainerd.IOPipe
 	outputs map[string]*bytes.Buffer
@@ -46,6 +52,11 @@ func newEngine(t testing.TB, hcs *hcstest.Service, options ...libcontainerd.Remo
 	t.Cleanup(func() {
 		if err := e.stop(); err != nil {
 			t.Error(err)
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if len(e.overdue) > 0 {
+			t.Errorf("callbacks that began after Close had returned: %q", e.overdue)
 		}
 	})
 	return e
@@ -71,6 +82,30 @@ func startEngine(log io.Writer, hcs *hcstest.Service, options ...libcontainerd.R
 	return e, err
 }
 
+// Close is the client's, and notes what begins after it.
+func (e *engine) Close() error {
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	err := e.Client.Close()
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	return err
+}
+
+// beginsLocked notes a callback; e.mu is held.
+func (e *engine) beginsLocked(line string) {
+	e.all = append(e.all, line)
+	if e.closing {
+		e.late = append(e.late, line)
+	}
+	if e.closed {
+		e.overdue = append(e.overdue, line)
+	}
+	e.heard.Broadcast()
+}
+
 // stop closes the client, and waits until all that was read is over.
 func (e *engine) stop() error {
 	err := e.Close()
@@ -88,9 +123,9 @@ func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {
 		line += fmt.Sprintf("/%s %d", info.ProcessID, info.ExitCode)
 	}
 	e.log = append(e.log, line)
+	e.beginsLocked(line)
 	e.infos[id] = append(e.infos[id], info)
 	onState := e.onState // a test that has heard of the event may change it
-	e.heard.Broadcast()
 	e.mu.Unlock()
 	if onState != nil {
 		return onState(id, info)
@@ -100,6 +135,7 @@ func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {
 
 func (e *engine) AttachStreams(name string, pipe libcontainerd.IOPipe) error {
 	e.mu.Lock()
+	e.beginsLocked("attach " + name)
 	e.pipes[name] = pipe
 	out := new(bytes.Buffer)
 	e.outputs[name] = out
@@ -143,6 +179,57 @@ func (e *engine) await(prefix string, n int) {
 		}
 		e.heard.Wait()
 	}
+}
+
+// hears reports whether a line of the log begins with prefix, n times, before limit
+// is over. Unlike await it ends when that never happens.
+func (e *engine) hears(prefix string, n int, limit time.Duration) bool {
+	for end := time.Now().Add(limit); ; time.Sleep(max(limit/1000, time.Millisecond)) {
+		if e.count(prefix) >= n {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
+
+// count is how many lines of the log begin with prefix.
+func (e *engine) count(prefix string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, line := range e.log {
+		if strings.HasPrefix(line, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// wantExit waits for the exit of a container no longer than limit, and returns its
+// event.
+func (e *engine) wantExit(t *testing.T, id string, limit time.Duration) libcontainerd.StateInfo {
+	t.Helper()
+	if !e.hears("exit "+id+" ", 1, limit) {
+		t.Errorf("no exit of %s within %v: events %q", id, limit, e.events())
+		return libcontainerd.StateInfo{}
+	}
+	return e.last(id)
+}
+
+// callbacks are all callbacks so far, AttachStreams included.
+func (e *engine) callbacks() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.all)
+}
+
+// begunLate are the callbacks that began after Close had.
+func (e *engine) begunLate() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.late)
 }
 
 // awaitExit waits for the exit of a container, and returns its event.

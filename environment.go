@@ -10,7 +10,7 @@ import (
 // of Windows ("=C:=C:\x") keep their names. Of entries whose names differ in
 // case only, the last wins, name and all.
 //
-// dropped holds what got lost: entries without a name or a "=", whole, and the
+// dropped lists the entries without a name or a "=", as they were given, and the
 // names of those that a later entry replaced.
 func environment(env []string) (vars map[string]string, dropped []string) {
 	if len(env) == 0 {

@@ -1,176 +1,27 @@
 package libcontainerd
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
 
-// failures are those seen in the field, by their number in the catalogue, and
-// what the code means for that operation. Those that have no code are among the
-// lessons.
-var failures = map[string]struct {
-	op, process string
-	code        Code
-	name        string
-	kind        error
-	retry       Retry
-}{
-	"1 image mismatch":                {"create", "", 0xc0370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
-	"1 image mismatch, HRESULT":       {"create", "", 0x80370101, "IMAGE_MISMATCH", errdefs.ErrFailedPrecondition, RetryNever},
-	"2 feature off":                   {"create", "", 0x80370102, "HYPERV_NOT_INSTALLED", errdefs.ErrFailedPrecondition, RetryNever},
-	"2 service not available":         {"create", "", 0x80370114, "SERVICE_NOT_AVAILABLE", errdefs.ErrFailedPrecondition, RetryNever},
-	"3 no hypervisor":                 {"create", "", 0xc0351000, "ERROR_HV_NOT_PRESENT", errdefs.ErrFailedPrecondition, RetryNever},
-	"4 not supported":                 {"create", "", 0x32, "ERROR_NOT_SUPPORTED", errdefs.ErrNotImplemented, RetryNever},
-	"5 invalid document":              {"create", "", 0xc037010d, "INVALID_JSON", errdefs.ErrInvalidArgument, RetryNever},
-	"5 invalid data":                  {"create", "", 0x8007000d, "ERROR_INVALID_DATA", errdefs.ErrInvalidArgument, RetryNever},
-	"6 unexpected exit":               {"start", "", 0xc0370106, "UNEXPECTED_EXIT", errdefs.ErrAborted, RetryCallerDecides},
-	"7 terminated during start":       {"start", "", 0xc0370100, "TERMINATED_DURING_START", errdefs.ErrAborted, RetryCallerDecides},
-	"8 no connection to utility VM":   {"create", "", 0xc0370108, "CONNECT_FAILED", errdefs.ErrUnavailable, RetryTransient},
-	"9 no response from utility VM":   {"create", "", 0xc0370109, "TIMEOUT", errdefs.ErrUnavailable, RetryTransient},
-	"9 no response is a deadline too": {"create", "", 0xc0370109, "TIMEOUT", context.DeadlineExceeded, RetryTransient},
-	"10 id in use":                    {"create", "", 0xc037010f, "SYSTEM_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
-	"11 invalid layer":                {"create", "", 0xc0370112, "INVALID_LAYER", errdefs.ErrFailedPrecondition, RetryNever},
-	"12 no system resources":          {"create", "", 0x5aa, "ERROR_NO_SYSTEM_RESOURCES", errdefs.ErrResourceExhausted, RetryNever},
-	"13 page file":                    {"create", "", 0x5af, "ERROR_COMMITMENT_LIMIT", errdefs.ErrResourceExhausted, RetryNever},
-	"14 busy":                         {"create", "", 0xaa, "ERROR_BUSY", errdefs.ErrUnavailable, RetryTransient},
-	"15 no answer in time":            {"create", "", 0x80370118, "OPERATION_TIMEOUT", context.DeadlineExceeded, RetryCallerDecides},
-	"16 path not found":               {"create", "", 0x3, "ERROR_PATH_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-	"17 file not found":               {"create", "", 0x80070002, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-	"18 bad name":                     {"create", "", 0x7b, "ERROR_INVALID_NAME", errdefs.ErrInvalidArgument, RetryNever},
-	"19 access denied":                {"create", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
-	"19 access denied by HCS":         {"create", "", 0x8037011b, "ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryNever},
-	"20 no vmcompute.dll":             {"new", "", 0x7e, "ERROR_MOD_NOT_FOUND", errdefs.ErrUnavailable, RetryNever},
-	"21 gMSA":                         {"create", "", 0xc0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-	"21 gMSA, HRESULT":                {"create", "", 0xd0020017, "RPC_NT_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-	"24 attach to network":            {"create", "", 0x803b0014, "HCN_ERROR", errdefs.ErrFailedPrecondition, RetryCallerDecides},
-	"25 HCN":                          {"restore", "", 0x803b0015, "HCN_ERROR", errdefs.ErrUnavailable, RetryCallerDecides},
-	"26 HNS object exists":            {"create", "", 0x1392, "ERROR_OBJECT_ALREADY_EXISTS", errdefs.ErrAlreadyExists, RetryCallerDecides},
-	"27 port in use":                  {"create", "", 0x20, "ERROR_SHARING_VIOLATION", errdefs.ErrConflict, RetryNever},
-	"28 element not found":            {"list", "", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
-	"29 command not found":            {"exec", "p", 0x2, "ERROR_FILE_NOT_FOUND", errdefs.ErrNotFound, RetryNever},
-	"30 bad working directory":        {"exec", "p", 0x10b, "ERROR_DIRECTORY", errdefs.ErrInvalidArgument, RetryNever},
-	"31 bad user":                     {"exec", "p", 0x52e, "ERROR_LOGON_FAILURE", errdefs.ErrInvalidArgument, RetryTransient},
-	"32 exec on stopped system":       {"exec", "p", 0xc0370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryNever},
-	"32 exec in invalid state":        {"exec", "p", 0x80370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryNever},
-	"33 stats in invalid state":       {"stats", "", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryTransient},
-	"33 close stdin in invalid state": {"close stdin", "p", 0xc0370105, "INVALID_STATE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-	"34 kill twice":                   {"kill", "p", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryIdempotent},
-	"35 kill of an ended process":     {"kill", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryIdempotent},
-	"35 kill of an unknown process":   {"signal", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-	"35 resize of an ended process":   {"resize", "p", 0x8037011f, "PROCESS_ALREADY_STOPPED", errdefs.ErrNotFound, RetryNever},
-	"36 resize too early":             {"resize", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryTransient},
-	"39 close stdin, dead handle":     {"close stdin", "p", 0x6, "ERROR_INVALID_HANDLE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-	"39 close stdin, gone":            {"close stdin", "p", 0x490, "ERROR_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-	"40 broken pipe":                  {"read", "p", 0x6d, "ERROR_BROKEN_PIPE", errdefs.ErrFailedPrecondition, RetryIdempotent},
-	"42 terminate, gone":              {"terminate", "", 0xc037010e, "SYSTEM_NOT_FOUND", errdefs.ErrNotFound, RetryIdempotent},
-	"42 shutdown, stopped":            {"shutdown", "", 0x80370110, "SYSTEM_ALREADY_STOPPED", errdefs.ErrFailedPrecondition, RetryIdempotent},
-	"43 procedure not found":          {"shutdown", "", 0x7f, "ERROR_PROC_NOT_FOUND", errdefs.ErrNotImplemented, RetryNever},
-	"45 unknown interface":            {"create", "", 0x6b5, "RPC_S_UNKNOWN_IF", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 server unavailable":           {"create", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 call failed":                  {"create", "", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 call not executed":            {"create", "", 0x6bf, "RPC_S_CALL_FAILED_DNE", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 service disconnect":           {"create", "", 0x8037011e, "SERVICE_DISCONNECT", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 connection closed":            {"create", "", 0xc037010a, "CONNECTION_CLOSED", errdefs.ErrUnavailable, RetryCallerDecides},
-	"45 list without the service":     {"list", "", 0x6ba, "RPC_S_SERVER_UNAVAILABLE", errdefs.ErrUnavailable, RetryTransient},
-	"45 exec may have happened":       {"exec", "p", 0x6be, "RPC_S_CALL_FAILED", errdefs.ErrUnavailable, RetryNever},
-	"48 list while a silo dies":       {"list", "", 0x5, "ERROR_ACCESS_DENIED", errdefs.ErrPermissionDenied, RetryTransient},
-	"48 volume not ready":             {"create", "", 0x15, "ERROR_NOT_READY", errdefs.ErrUnavailable, RetryTransient},
-	"unknown Win32 code":              {"create", "", 0x4242, "", errdefs.ErrUnknown, RetryNever},
-	"unknown HCS code":                {"create", "", 0xc03701ff, "", errdefs.ErrUnknown, RetryNever},
-}
+// windowsText is an error with a text as Windows writes it.
+type windowsText string
 
-func TestFailureCatalogue(t *testing.T) {
-	for name, test := range failures {
-		t.Run(name, func(t *testing.T) {
-			err := newError(test.op, "web1", test.process, test.code)
-			e, ok := errors.AsType[*Error](err)
-			if !ok {
-				t.Fatalf("no *Error: %v", err)
-			}
-			if got := e.Code.Name(); got != test.name {
-				t.Errorf("name %q, want %q", got, test.name)
-			}
-			if !errors.Is(err, test.kind) {
-				t.Errorf("%v is not of kind %v", err, test.kind)
-			}
-			if got := e.Retry(); got != test.retry {
-				t.Errorf("verdict %q, want %q", got, test.retry)
-			}
-			if test.name != "" && e.Retry() != RetryIdempotent && e.Hint() == "" {
-				t.Errorf("no hint: %v", err)
-			}
-			if !strings.Contains(err.Error(), test.name) || !strings.Contains(err.Error(), "0x") {
-				t.Errorf("code or name %q missing: %v", test.name, err)
-			}
-		})
-	}
-}
-
-func TestEveryRowIsComplete(t *testing.T) {
-	general := map[Code]bool{}
-	for _, row := range codeTable {
-		if row.Name == "" || row.Means == "" || len(row.Kinds) == 0 {
-			t.Errorf("incomplete: %+v", row)
-		}
-		if row.Hint == "" && row.Retry != RetryIdempotent {
-			t.Errorf("no hint: %+v", row)
-		}
-		if row.Code.documented() != row.Code {
-			t.Errorf("%#x is not how Windows documents %s", uint32(row.Code), row.Name)
-		}
-		if len(row.When) == 0 {
-			if general[row.Code.normal()] {
-				t.Errorf("two general rows for %s", row.Name)
-			}
-			general[row.Code.normal()] = true
-		}
-		if !general[row.Code.normal()] {
-			t.Errorf("special row of %s before its general one", row.Name)
-		}
-		for _, when := range row.When {
-			if info, _ := lookup(row.Code, when); info.Means != row.Means {
-				t.Errorf("two rows of %s for %q", row.Name, when)
-			}
-		}
-	}
-}
-
-func TestCodesAreEqualInEveryDialect(t *testing.T) {
-	for _, dialects := range [][]Code{
-		{2, 0x80070002},
-		{4312, 0x800710d8},
-		{0xc0370101, 0x80370101},
-		{0xc0370103, 0x80370117},
-		{0xc037011f, 0x8037011f},
-		{0xc0020017, 0xd0020017},
-		{0x5, 0x80070005},
-	} {
-		for _, a := range dialects {
-			for _, b := range dialects {
-				if !errors.Is(newError("create", "c", "", a), b) {
-					t.Errorf("%#x is not %#x", uint32(a), uint32(b))
-				}
-				if !errors.Is(newError("create", "c", "", syscall.Errno(a)), b) {
-					t.Errorf("errno %#x is not %#x", uint32(a), uint32(b))
-				}
-			}
-		}
-	}
-	for _, different := range [][2]Code{{2, 3}, {0x80370103, 0x80370118}, {0xc0370101, 0x101}, {0x801f0002, 2}} {
-		if errors.Is(different[0], different[1]) {
-			t.Errorf("%#x is %#x", uint32(different[0]), uint32(different[1]))
-		}
-	}
-}
+func (t windowsText) Error() string { return string(t) }
 
 func TestErrorText(t *testing.T) {
 	tests := map[string]struct {
@@ -179,11 +30,11 @@ func TestErrorText(t *testing.T) {
 	}{
 		"code, host build, hint": {
 			&Error{Op: "create", ContainerID: "web1", Code: CodeImageMismatch, HostBuild: 20348},
-			`create container "web1": HCS 0xC0370101 IMAGE_MISMATCH: container OS does not match host (host build 20348): hint: use Hyper-V isolation or an image for this build`,
+			`create container "web1": HCS 0xC0370101 IMAGE_MISMATCH: container OS does not match host (host build 20348): hint: use Hyper-V isolation or an image for this build whose revision is not newer than the host's`,
 		},
 		"dialect as HCS gave it": {
 			&Error{Op: "create", ContainerID: "web1", Code: 0x80370101},
-			`create container "web1": HCS 0x80370101 IMAGE_MISMATCH: container OS does not match host: hint: use Hyper-V isolation or an image for this build`,
+			`create container "web1": HCS 0x80370101 IMAGE_MISMATCH: container OS does not match host: hint: use Hyper-V isolation or an image for this build whose revision is not newer than the host's`,
 		},
 		"process": {
 			&Error{Op: "exec", ContainerID: "web1", Process: "shell", Code: 0x10b},
@@ -228,6 +79,46 @@ func TestErrorText(t *testing.T) {
 		"mounts and command line from the document": {
 			&Error{Op: "create", ContainerID: "web1", Code: 3, Document: `{"MappedDirectories":[{"HostPath":"d:\\x","ContainerPath":"c:\\x"}]}`},
 			`create container "web1": Win32 0x3 ERROR_PATH_NOT_FOUND: the folder of a layer or the source of a mount is missing: hint: check that every layer folder and mount source exists (d:\x on c:\x)`,
+		},
+		"cause before the hint": {
+			newError("exec", "web1", "shell", fmt.Errorf("CreateProcess: %w", errors.Join(CodeDirectory, windowsText("Der Verzeichnisname ist ungültig.")))),
+			`exec process "shell" in container "web1": Win32 0x10B ERROR_DIRECTORY: the working directory is invalid: CreateProcess: Win32 0x10B ERROR_DIRECTORY: the working directory is invalid; Der Verzeichnisname ist ungültig: hint: check that cwd exists in the container, on C:`,
+		},
+		"cause that says what the meaning says": {
+			&Error{Op: "exec", ContainerID: "web1", Process: "shell", Code: 2, Err: windowsText("The system cannot find the file specified.")},
+			`exec process "shell" in container "web1": Win32 0x2 ERROR_FILE_NOT_FOUND: the system cannot find the file specified: no such executable in the container: hint: check name and quoting; a builtin of the shell needs cmd /c`,
+		},
+		"code without a text, by itself": {
+			&Error{Op: "pause", ContainerID: "web1", Code: 0x80371234, Err: errors.New("winapi error #2151092788")},
+			`pause container "web1": HCS 0x80371234`,
+		},
+		"code without a text, wrapped": {
+			&Error{Op: "wait", ContainerID: "web1", Code: 0x80371234, Err: errors.New("process 5: winapi error #2151092788")},
+			`wait container "web1": HCS 0x80371234: process 5`,
+		},
+		"another code without a text": {
+			&Error{Op: "wait", ContainerID: "web1", Code: 0x80371234, Err: errors.New("close: winapi error #3224830222")},
+			`wait container "web1": HCS 0x80371234: close: HCS 0xC037010E SYSTEM_NOT_FOUND`,
+		},
+		"code without a text around an error": {
+			newError("restart", "web1", "", fmt.Errorf("winapi error #-1070137074, %w", &Error{Op: "create", ContainerID: "web1", Code: 0x80371234})),
+			`restart container "web1": HCS 0xC037010E SYSTEM_NOT_FOUND, create container "web1": HCS 0x80371234`,
+		},
+		"code without a text among several errors": {
+			join(errors.New("winapi error #3224830222"), errors.New("second")),
+			`HCS 0xC037010E SYSTEM_NOT_FOUND; second`,
+		},
+		"document in the cause": {
+			&Error{Op: "create", ContainerID: "web1", Code: 0x80371234, Err: errors.New(`refused: {"Environment":{"PASSWORD":"hush"},"Name":"web1"}`)},
+			`create container "web1": HCS 0x80371234: refused: {"Environment":"(removed)","Name":"web1"}`,
+		},
+		"errno of a Backend": {
+			newError(OpAttach, "web1", "init", syscall.Errno(32)),
+			`attach process "init" in container "web1": ` + syscall.Errno(32).Error(),
+		},
+		"errno of a Backend in a restart": {
+			newError("restart", "web1", "", newError(OpStateChange, "web1", "", fmt.Errorf("store: %w", syscall.Errno(32)))),
+			`restart container "web1": state change container "web1": store: ` + syscall.Errno(32).Error(),
 		},
 		"a code by itself": {CodeSystemNotFound, "HCS 0xC037010E SYSTEM_NOT_FOUND: no such compute system"},
 	}
@@ -281,7 +172,11 @@ HCS document:
 		}
 	}
 	if text := fmt.Sprintf("%+v", &Error{Op: "create", Document: `{"Credentials":"hush"`}); strings.Contains(text, "hush") {
-		t.Errorf("a document that is no JSON is shown: %s", text)
+		t.Errorf("a document that is not JSON is shown: %s", text)
+	}
+	e, _ := errors.AsType[*Error](err)
+	if text := fmt.Sprintf("%+v %#v", *e, *e); strings.Contains(text, "hush") {
+		t.Errorf("a copy shows a secret: %s", text)
 	}
 	if text := fmt.Sprintf("%+v", newError("restart", "web1", "", fmt.Errorf("again: %w", err))); !strings.Contains(text, "HCS event: second") {
 		t.Errorf("events of the wrapped error are lost: %s", text)
@@ -318,7 +213,7 @@ func TestErrorKeepsWhatItWraps(t *testing.T) {
 		t.Errorf("errdefs resolves to %v", got)
 	}
 	if !errdefs.IsDeadlineExceeded(newError("start", "c", "", CodeTimeout)) {
-		t.Error("a time-out is no exceeded deadline")
+		t.Error("a time-out is not an exceeded deadline")
 	}
 	if code := codeOf(fmt.Errorf("wrapped: %w", syscall.Errno(1<<29+3))); code != 0 {
 		t.Errorf("code %#x from an error that Go invented", uint32(code))
@@ -356,13 +251,114 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
+// What an engine returns from a callback is about the engine: its numbers are no
+// codes of Windows, and only it knows what they mean.
+func TestErrorsOfTheBackendHaveNoCode(t *testing.T) {
+	own := errors.New("own")
+	for name, cause := range map[string]error{
+		"errno":              syscall.Errno(32),
+		"wrapped errno":      fmt.Errorf("write: %w", syscall.Errno(5)),
+		"deadline":           context.DeadlineExceeded,
+		"code":               CodeAccessDenied,
+		"error of a client":  newError(OpExec, "other", "p", CodeAccessDenied),
+		"another callback's": newError(OpStateChange, "other", "", syscall.Errno(5)),
+		"several":            errors.Join(own, syscall.Errno(32)),
+		"named kind":         fmt.Errorf("no room: %w", errdefs.ErrResourceExhausted),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, op := range []string{OpAttach, OpStateChange} {
+				direct := newError(op, "web1", "", cause)
+				for _, err := range []error{direct, newError(OpRestart, "web1", "", direct), newError(OpRestart, "web1", "", fmt.Errorf("again: %w", direct))} {
+					e, _ := errors.AsType[*Error](err)
+					if e.Code != 0 || codeOf(err) != 0 || e.Hint() != "" || e.Retry() != RetryNever {
+						t.Errorf("%v: code %#x, hint %q, %v", err, uint32(codeOf(err)), e.Hint(), e.Retry())
+					}
+					if !errors.Is(err, cause) {
+						t.Errorf("%v is not what the Backend returned", err)
+					}
+					if own := errdefs.IsResourceExhausted(cause); errdefs.IsResourceExhausted(err) != own {
+						t.Errorf("%v: kind of the Backend %v", err, own)
+					}
+					if errors.Is(err, CodeSharingViolation) || errdefs.IsConflict(err) || errdefs.IsUnknown(err) {
+						t.Errorf("%v has a kind that the Backend did not give", err)
+					}
+					if hasCode(err, CodeSharingViolation, CodeAccessDenied) || (RetryPolicy{Attempts: 9, Codes: []Code{32, 5}}).again(1, err) {
+						t.Errorf("%v counts as a failure of HCS", err)
+					}
+					if !strings.Contains(err.Error(), op+` container "web1"`) || !strings.Contains(err.Error(), oneLine(cause.Error())) {
+						t.Errorf("text %q", err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Engines find exit code 127 by this text, in whichever operation it appears.
+func TestMissingFileIsNamedAsWindowsNamesIt(t *testing.T) {
+	for _, op := range []string{"", OpCreate, OpStart, OpExec, OpRestart, OpRestore, OpSignal, OpList, OpResize} {
+		for _, process := range []string{"", "init"} {
+			for _, code := range []Code{2, 0x80070002} {
+				if err := newError(op, "web1", process, code); !strings.Contains(err.Error(), "the system cannot find the file specified") {
+					t.Errorf("%v", err)
+				}
+			}
+		}
+	}
+}
+
+func TestDurationsAreSaidAsPeopleSayThem(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0:                                       "0s",
+		1234 * time.Nanosecond:                  "1µs",
+		999_600 * time.Nanosecond:               "1ms",
+		12_345_678:                              "12ms",
+		250 * time.Millisecond:                  "250ms",
+		999_999_987 * time.Nanosecond:           "1s",
+		1_549 * time.Millisecond:                "1.5s",
+		10 * time.Second:                        "10s",
+		29_999_999_987 * time.Nanosecond:        "30s",
+		time.Minute:                             "1m",
+		90 * time.Second:                        "1m30s",
+		299_999_987 * time.Microsecond:          "5m",
+		5 * time.Minute:                         "5m",
+		10*time.Minute + 10*time.Second:         "10m10s",
+		time.Hour - time.Millisecond:            "1h",
+		time.Hour + 30*time.Minute + 2*1e9:      "1h30m",
+		20 * time.Hour:                          "20h",
+		-299_999_987 * time.Microsecond:         "-5m",
+		100*time.Minute + 10*time.Second + 12e6: "1h40m",
+	} {
+		if got := humanDuration(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestLogsOfSlogShowTheText(t *testing.T) {
+	var b bytes.Buffer
+	list := join(newError("create", "web1", "", CodeImageMismatch), ErrMayStillRun)
+	slog.New(slog.NewJSONHandler(&b, nil)).Error("failed", "error", newError("create", "web1", "", CodeImageMismatch), "errors", list)
+	var record map[string]any
+	if err := json.Unmarshal(b.Bytes(), &record); err != nil {
+		t.Fatal(err)
+	}
+	if record["error"] != newError("create", "web1", "", CodeImageMismatch).Error() || record["errors"] != list.Error() {
+		t.Errorf("logged %s", &b)
+	}
+}
+
 func FuzzErrorFormat(f *testing.F) {
 	f.Add("create", "web1", "", uint32(0xc0370101), "cause\nof two lines", `{"Credentials":"x"}`)
 	f.Add("exec", "", "p\x00", uint32(2), "", `{"CommandLine":"a\nb","Environment":["A=b",1,null]}`)
+	f.Add("close", "c", "", uint32(5), "winapi error #1: winapi error #5", "{}")
 	f.Add("", "", "", uint32(0), "", `{"MappedDirectories":{},"Environment":"x"}`)
 	f.Fuzz(func(t *testing.T, op, id, process string, code uint32, cause, document string) {
 		err := newError(oneLine(op), id, process, &Error{Code: Code(code), Err: errors.New(cause), Document: document, Events: []string{cause}})
 		for _, text := range []string{err.Error(), Code(code).Error()} {
+			if strings.Contains(text, "winapi error #1") {
+				t.Errorf("a number without a name: %q", text)
+			}
 			if strings.ContainsAny(text, "\n\r") {
 				t.Errorf("more than one line: %q", text)
 			}

@@ -1,5 +1,5 @@
-// hcsshim's errors turned into ours. The type, the codes with their names and
-// kinds, and what to do about them are in errors.go.
+// This file turns errors of hcsshim into those of this package. The error type is
+// in errors.go, the codes are in codes.go.
 
 package libcontainerd
 
@@ -33,9 +33,9 @@ func newHCSError(op, containerID string, err error) *Error {
 	}
 }
 
-// cause takes the error out of the type in which hcsshim wrapped it together
-// with operation, id and events. Three of these types have no Unwrap; the
-// others are internal to hcsshim and known by being a net.Error that has one.
+// cause returns the error that hcsshim wrapped together with operation, id and
+// events. Three of its types have no Unwrap. The others are internal to hcsshim:
+// they are recognised as a net.Error with an Unwrap.
 func cause(err error) error {
 	var (
 		dll       *windows.DLLError // says more than the number in it
@@ -62,8 +62,8 @@ func cause(err error) error {
 	return err
 }
 
-// causeCode is the code of a failure, with a code for those that hcsshim
-// words itself; 0 if there is none.
+// causeCode returns the code of a failure, 0 if it has none. Failures for which
+// hcsshim has its own errors get a code, too.
 func causeCode(err error) Code {
 	err = cause(err)
 	is := func(target error) bool { return errors.Is(err, target) }
@@ -82,17 +82,14 @@ func causeCode(err error) Code {
 		return CodeAccessDenied
 	case is(hcsshim.ErrPlatformNotSupported):
 		return CodeNotSupported
-	case is(syscall.EINVAL): // Go's own, for a string with a zero in it
+	case is(syscall.EINVAL): // Go returns it for a string with a zero in it
 		return CodeInvalidParameter
 	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return Code(errno)
-	}
-	return 0
+	return codeOf(err)
 }
 
-// events returns what HCS told besides the code. The types of hcsshim's errors
-// are out of reach in part, but each appends its events to its text alike.
+// events returns what HCS reported besides the code. Some error types of hcsshim
+// are internal, but all append their events to their text in the same way.
 func events(err error) []string {
 	_, rest, found := strings.Cut(err.Error(), eventPrefix)
 	if !found {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// The shapes that only hcsshim can make are had from it in package endtoend.
+// Package endtoend tests the errors that only hcsshim can make.
 func TestErrorsOfHCSShimKeepTheirCodeAndKind(t *testing.T) {
 	container := func(err error) error { return &hcsshim.ContainerError{Operation: "op", Err: err} }
 	process := func(err error) error { return &hcsshim.ProcessError{Operation: "op", Err: err} }
@@ -43,6 +43,7 @@ func TestErrorsOfHCSShimKeepTheirCodeAndKind(t *testing.T) {
 		{"process, no exit yet", process(hcsshim.ErrInvalidProcessState), CodeInvalidState, nil},
 		{"layer function", &hcsshim.HcsError{Err: syscall.Errno(0xc0370112)}, CodeInvalidLayer, nil},
 		{"zero in a string", syscall.EINVAL, CodeInvalidParameter, errdefs.ErrInvalidArgument},
+		{"number that Go invented", container(syscall.EPIPE), 0, nil},
 		{"missing DLL", missingDLL, Code(windows.ERROR_MOD_NOT_FOUND), nil},
 		{"missing procedure", missingProc, CodeProcNotFound, errdefs.ErrNotImplemented},
 	}
@@ -55,13 +56,18 @@ func TestErrorsOfHCSShimKeepTheirCodeAndKind(t *testing.T) {
 				got := hcsError("exec", "web", err)
 				var e *Error
 				if !errors.As(got, &e) || e.Op != "exec" || e.ContainerID != "web" {
-					t.Fatalf("%#v is no *Error of the operation", got)
+					t.Fatalf("%#v is not an *Error of the operation", got)
 				}
-				if !errors.Is(got, tt.code) {
+				if e.Code.normal() != tt.code.normal() || tt.code != 0 && !errors.Is(got, tt.code) {
 					t.Errorf("code %#x, want %#x", uint32(e.Code), uint32(tt.code))
 				}
 				if tt.kind != nil && !errors.Is(got, tt.kind) {
 					t.Errorf("%v is not of kind %v", got, tt.kind)
+				}
+				for _, format := range []string{"%v", "%+v"} {
+					if text := fmt.Sprintf(format, newError("restart", "web", "init", fmt.Errorf("again: %w", got))); strings.Contains(text, "winapi error") {
+						t.Errorf("a number without a name: %s", text)
+					}
 				}
 				if text := got.Error(); strings.Contains(text, "\n") || !strings.Contains(text, "web") {
 					t.Errorf("text is not one line that names the container: %q", text)
@@ -77,7 +83,7 @@ func TestNoErrorOfHCSShimIsNoError(t *testing.T) {
 	}
 }
 
-// All of hcsshim's errors append their events alike.
+// All errors of hcsshim append their events in the same way.
 func TestEventsAreTakenOutOfTheText(t *testing.T) {
 	tests := []struct {
 		text string

@@ -1,118 +1,196 @@
 package libcontainerd
 
-import "sync"
+import (
+	"reflect"
+	"runtime"
+	"sync/atomic"
+	"time"
 
-// eventQueue delivers the state changes of one container, one at a time and in
-// order, with no lock held.
+	"github.com/sirupsen/logrus"
+)
+
+// gate makes one call of the Backend. There is no other way to it. Once Close has
+// begun the gate is shut: nothing is called, and the error is errClosed.
 //
-// Whoever posts while nothing is being delivered delivers; others leave their
-// event to that one. Nobody waits for a callback, so that a Backend may call
-// the Client from inside one, holding whatever locks of its own.
-type eventQueue struct {
-	client *client
-	id     string
-
-	mu      sync.Mutex // guards following
-	pending []event
-	busy    bool // somebody is delivering, or the start is not out yet
-	closed  bool // nothing is delivered any more
+// begun, if it is not nil, is set when the callback begins. Nothing but the call
+// itself comes between.
+//
+// The goroutine does not count as a task meanwhile: the callback may call Close.
+func (c *client) gate(begun *atomic.Bool, callback func(Backend) error) error {
+	c.tasks.add(-1)
+	defer c.tasks.add(1)
+	if c.isClosed() {
+		return errClosed
+	}
+	if begun != nil {
+		begun.Store(true)
+	}
+	return callback(c.backend)
 }
 
-type event struct {
-	info   StateInfo
-	before func() // run just before delivery, may be nil
-	after  func() // run when the Backend has returned, may be nil
-	last   bool   // nothing may follow
-}
-
-// newEventQueue returns a queue that holds what is posted until release.
-func newEventQueue(c *client, id string) *eventQueue {
-	return &eventQueue{client: c, id: id, busy: true}
-}
-
-// post delivers e, from a goroutine that the client counts, in its turn.
-func (q *eventQueue) post(e event) {
-	if q.push(e) {
-		q.drain()
+// letBegin keeps a callback from overtaking another one, which has begun and sets ended
+// at its end. The goroutine of that one may have lost its processor right before the first
+// instruction of the Backend. Usually its end comes within microseconds; if it takes longer
+// it has begun for sure, and may be waiting for this very call.
+func letBegin(ended *atomic.Bool) {
+	const (
+		most  = 100 * time.Millisecond
+		pause = 100 * time.Microsecond
+	)
+	if ended.Load() || insideCallback() {
+		return
+	}
+	for range 100 {
+		runtime.Gosched()
+	}
+	for waited := time.Duration(0); !ended.Load() && waited < most; waited += pause {
+		time.Sleep(pause)
 	}
 }
 
-// postOwn delivers e from inside a method of Client. What others have posted
-// meanwhile is delivered by a goroutine of its own: the method's caller may hold
-// a lock that their callbacks need.
-func (q *eventQueue) postOwn(info StateInfo) {
-	if q.push(event{info: info}) {
-		if e, ok := q.pop(); ok {
-			q.client.stateChanged(q.id, e.info)
+// insideCallback reports whether the calling goroutine is inside a callback.
+func insideCallback() bool {
+	var callers [128]uintptr
+	n := runtime.Callers(2, callers[:])
+	frames := runtime.CallersFrames(callers[:n])
+	for more := n > 0; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if frame.Function == gateFunction {
+			return true
 		}
-		q.release()
 	}
+	return n == len(callers) // too deep to know
 }
 
-// release delivers what was held back, without making the caller wait.
-func (q *eventQueue) release() {
-	q.mu.Lock()
-	more := len(q.pending) > 0
-	q.busy = more
-	q.mu.Unlock()
-	if more {
-		q.client.tasks.start(q.drain)
-	}
+// gateFunction is the name of the method gate in a stack.
+var gateFunction = reflect.TypeFor[client]().PkgPath() + ".(*client).gate"
+
+// event is a state change that the Backend is to be told of.
+type event struct {
+	info  StateInfo
+	begun *atomic.Bool // set when the callback begins, or nil
+	after func()       // called when the callback has ended, or nil
 }
 
-// close drops everything that is pending or will be posted.
-func (q *eventQueue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.pending = nil
+// queue holds the events of one container, in the order in which they happened. It
+// is guarded by container.mu.
+//
+// Whoever queues an event while nobody delivers gets the turn and delivers; others
+// leave their event to that one. Nobody waits for a callback of somebody else, so
+// that a Backend may call the Client from inside a callback, whatever locks it
+// holds.
+type queue struct {
+	pending []event
+	taken   bool // somebody has the turn
+	held    bool // a start is under way: only who starts the container delivers
 }
 
-// push appends e and tells whether the caller has to deliver.
-func (q *eventQueue) push(e event) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return false
-	}
+// pushLocked appends e. It reports whether the caller has got the turn.
+func (q *queue) pushLocked(e event) (turn bool) {
 	q.pending = append(q.pending, e)
-	if q.busy {
-		return false
-	}
-	q.busy = true
-	return true
+	turn = !q.taken && !q.held
+	q.taken = q.taken || turn
+	return turn
 }
 
-// pop takes the next event, or gives up the turn if there is none.
-func (q *eventQueue) pop() (event, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// popLocked takes the next event, if there is one.
+func (q *queue) popLocked() (event, bool) {
 	if len(q.pending) == 0 {
-		q.busy = false
 		q.pending = nil
 		return event{}, false
 	}
 	e := q.pending[0]
 	q.pending = q.pending[1:]
-	if e.last {
-		q.closed = true
-		q.pending = nil
-	}
 	return e, true
 }
 
-func (q *eventQueue) drain() {
+// deliver tells the Backend all that is queued, and gives the turn back. The caller has
+// the turn, and is a goroutine of the client.
+func (ctr *container) deliver() {
 	for {
-		e, ok := q.pop()
+		ctr.mu.Lock()
+		q := &ctr.events
+		e, ok := event{}, false
+		if !q.held {
+			e, ok = q.popLocked()
+		}
+		q.taken = ok
+		ctr.mu.Unlock()
 		if !ok {
 			return
 		}
-		if e.before != nil {
-			e.before()
-		}
-		q.client.tasks.apart(func() { q.client.stateChanged(q.id, e.info) })
-		if e.after != nil {
-			e.after()
-		}
+		ctr.tellLogged(e)
 	}
 }
+
+// deliverOwn delivers the first event that is queued, for a method of Client that has
+// the turn. Events of others that are queued behind it are delivered in another
+// goroutine: the method's caller may hold a lock that their callbacks need.
+func (ctr *container) deliverOwn() {
+	defer ctr.passTurn() // also if the Backend panics
+	ctr.mu.Lock()
+	e, ok := ctr.events.popLocked()
+	ctr.mu.Unlock()
+	if ok {
+		ctr.tellLogged(e)
+	}
+}
+
+// passTurn gives the turn to another goroutine, or back if nothing is queued.
+func (ctr *container) passTurn() {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	ctr.passTurnLocked()
+}
+
+func (ctr *container) passTurnLocked() {
+	q := &ctr.events
+	q.taken = len(q.pending) > 0 && !q.held
+	if q.taken {
+		ctr.client.tasks.start(ctr.deliver)
+	}
+}
+
+// deliverHeld tells the Backend all that is queued during a start, for who starts the
+// container, and ends the hold.
+func (ctr *container) deliverHeld() {
+	for {
+		ctr.mu.Lock()
+		e, ok := ctr.events.popLocked()
+		ctr.events.held = ok
+		ctr.mu.Unlock()
+		if !ok {
+			return
+		}
+		ctr.tellLogged(e)
+	}
+}
+
+// tellLogged makes the callback of e. A refusal is logged: it changes nothing.
+func (ctr *container) tellLogged(e event) {
+	if err := ctr.tell(e); err != nil && err != errClosed { //nolint:errorlint // the gate returns it bare
+		ctr.log().WithField("state", e.info.State).WithError(err).Error("backend refused a state change")
+	}
+}
+
+// tell makes the callback of e.
+func (ctr *container) tell(e event) error {
+	if e.begun == &ctr.exitBegun {
+		defer ctr.exitEnded.Store(true)
+	}
+	if e.after != nil {
+		defer e.after()
+	}
+	return ctr.client.gate(e.begun, func(b Backend) error { return b.StateChanged(ctr.id, e.info) })
+}
+
+// log is the logger, for what concerns one container.
+func (c *client) log(containerID string) *logrus.Entry {
+	if containerID == "" {
+		return c.logger
+	}
+	return c.logger.WithField("container", containerID)
+}
+
+func (ctr *container) log() *logrus.Entry { return ctr.client.log(ctr.id) }

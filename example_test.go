@@ -176,6 +176,6 @@ func ExampleError() {
 	// true
 	// true
 	// do not retry
-	// use Hyper-V isolation or an image for this build
-	// create container "web1": HCS 0xC0370101 IMAGE_MISMATCH: container OS does not match host (host build 20348): hint: use Hyper-V isolation or an image for this build
+	// use Hyper-V isolation or an image for this build whose revision is not newer than the host's
+	// create container "web1": HCS 0xC0370101 IMAGE_MISMATCH: container OS does not match host (host build 20348): hint: use Hyper-V isolation or an image for this build whose revision is not newer than the host's
 }

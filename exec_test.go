@@ -330,7 +330,7 @@ func TestProcessParameters(t *testing.T) {
 		s.Process.Cwd = `C:\app`
 		s.Process.Env = []string{"A=b=c", "=C:=C:\\x", "noequals", "Path=first", "PATH=last"}
 		s.Process.User.User = "ContainerUser"
-		s.Process.InitialConsoleSize = [2]int{50, 160} // without a terminal it means nothing
+		s.Process.InitialConsoleSize = [2]int{50, 160} // sent without a terminal, too, as in 2016
 		must(t, e.Create("c1", s))
 		terminal := exec("cmd", "/c", `echo "a b"`)
 		terminal.Terminal = true
@@ -344,6 +344,7 @@ func TestProcessParameters(t *testing.T) {
 			WorkingDirectory: `C:\app`,
 			Environment:      map[string]string{"A": "b=c", "=C:": `C:\x`, "PATH": "last"},
 			CreateStdInPipe:  true, CreateStdOutPipe: true, CreateStdErrPipe: true,
+			ConsoleSize: [2]uint{50, 160},
 		}, {
 			CommandLine:      `cmd /c echo "a b"`,
 			WorkingDirectory: `C:\app`, // the init process's

@@ -1,6 +1,9 @@
 package libcontainerd
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestExitName(t *testing.T) {
 	for code, want := range map[uint32]string{
@@ -17,5 +20,16 @@ func TestExitName(t *testing.T) {
 		if got := ExitName(code); got != want {
 			t.Errorf("%#x: %q, want %q", code, got, want)
 		}
+	}
+}
+
+func TestEveryExitCodeWithANameHasAHint(t *testing.T) {
+	for code, exit := range exitCodes {
+		if exit.name == "" || ExitHint(code) == "" || strings.ContainsAny(ExitHint(code), "%\n") {
+			t.Errorf("%#x: name %q, hint %q", code, ExitName(code), ExitHint(code))
+		}
+	}
+	if hint := ExitHint(3); hint != "" {
+		t.Errorf("a hint for a code of the program: %q", hint)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-var update = flag.Bool("update", false, "write the golden documents anew")
+var update = flag.Bool("update", false, "write what is generated: golden documents, api.txt")
 
 // TestGoldenDocuments translates every spec under testdata, compares the
 // documents with those under testdata/golden, and has HCS take them.

@@ -41,6 +41,18 @@ type ComputeService interface {
 	ComputeSystems(owner string) ([]ComputeSystemInfo, error)
 }
 
+// documentCreator is a ComputeService that takes a schema 1 document as a value,
+// not as text: the one on hcsshim, which would read the text into hcsshim's struct
+// and write it again. Apart from that, createFromDocument does what
+// CreateComputeSystem does. It may be called concurrently, and neither keeps nor
+// changes doc.
+//
+// The interface is not exported, because that would make the types of the document
+// part of the API. A document of schema 2 would get an interface beside this one.
+type documentCreator interface {
+	createFromDocument(id string, doc *containerInit) (ComputeSystem, error)
+}
+
 // HostService returns the HCS of this machine, the one that New uses unless it is
 // given another. It fails with errdefs.ErrNotImplemented where there is none, and
 // with errdefs.ErrUnavailable where Windows lacks a feature for it.

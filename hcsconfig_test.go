@@ -44,7 +44,9 @@ func TestDocumentFieldsFollowTheSpec(t *testing.T) {
 		want   string // a part of the document
 	}{
 		{"no layers are null", func(s *Spec) { s.Windows.LayerPaths = []string{} }, `"Layers":null`},
-		{"no endpoints are null", func(s *Spec) { s.Windows.Networking.EndpointList = []string{} }, `"EndpointList":null`},
+		{"no endpoint list is null", func(s *Spec) { s.Windows.Networking.EndpointList = nil }, `"EndpointList":null`},
+		{"no networking is null", func(s *Spec) { s.Windows.Networking = nil }, `"EndpointList":null`},
+		{"an empty endpoint list is empty", func(s *Spec) { s.Windows.Networking.EndpointList = []string{} }, `"EndpointList":[]`},
 		{"no mounts are an empty list", func(s *Spec) { s.Mounts = nil }, `"MappedDirectories":[],"SandboxPath"`},
 		{"nothing of Windows", func(s *Spec) { s.Windows = Windows{} }, `"LayerFolderPath":"","Layers":null,"HostName":"web"`},
 		{"volume loses its backslash", func(s *Spec) { s.Root.Path += `\` }, `"VolumePath":"\\\\?\\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}"`},
@@ -105,10 +107,7 @@ func TestDocumentCarriesTheClientsSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := doc.text()
-	if err != nil {
-		t.Fatal(err)
-	}
+	document := doc.text()
 	for _, want := range []string{`"Owner":"engine"`, `"TerminateOnLastHandleClosed":true`} {
 		if !strings.Contains(document, want) {
 			t.Errorf("%s\nlacks %s", document, want)
@@ -130,7 +129,7 @@ func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 		{"nothing to warn of", processSpec(), func(*Spec) {}, nil},
 		{"more processors than the host has", hypervSpec(),
 			func(s *Spec) { s.Windows.Resources.CPU.Count = new(uint64(64)) },
-			[]string{"windows.resources.cpu.count: 64 processors are more than the host's, 8 are used"}},
+			[]string{"windows.resources.cpu.count: 64 processors are more than the host has, 8 are used"}},
 		{"several limits, process isolation", processSpec(), limits,
 			[]string{"windows.resources.cpu: process isolation honours one limit: count, not shares and percent or maximum"}},
 		{"several limits, Hyper-V", hypervSpec(), limits, nil},
@@ -173,16 +172,17 @@ func TestBadPortBindingsAreNamed(t *testing.T) {
 		want  []string // what the error must say
 	}{
 		{"protocol", nat.PortMap{"80/sctp": bind("80")}, []string{"80/sctp", "neither tcp nor udp"}},
-		{"protocol of an unbound port", nat.PortMap{"80/x": nil}, []string{"80/x", "neither tcp nor udp"}},
+		{"protocol up to a second slash", nat.PortMap{"80/sctp/tcp": bind("80")}, []string{"80/sctp/tcp", `"sctp" is neither tcp nor udp`}},
 		{"several host ports", nat.PortMap{"80/tcp": bind("80", "81")}, []string{"80/tcp", "2 ports of the host"}},
 		{"host IP", nat.PortMap{"80/tcp": {{HostIP: "0.0.0.0", HostPort: "80"}}}, []string{"80/tcp", "0.0.0.0"}},
 		{"host port not a number", nat.PortMap{"80/tcp": bind("http")}, []string{"80/tcp", `host port "http"`}},
 		{"host port too high", nat.PortMap{"80/tcp": bind("65536")}, []string{"80/tcp", `host port "65536"`}},
+		{"host port empty", nat.PortMap{"80/tcp": bind("")}, []string{"80/tcp", `host port ""`}},
 		{"host port negative", nat.PortMap{"80/tcp": bind("-1")}, []string{"80/tcp", `host port "-1"`}},
 		{"container port too high", nat.PortMap{"65536/tcp": bind("80")}, []string{"65536/tcp", `container port "65536"`}},
-		{"container port a range", nat.PortMap{"80-81/tcp": nil}, []string{"80-81/tcp", `container port "80-81"`}},
+		{"container port a range", nat.PortMap{"80-81/tcp": bind("80")}, []string{"80-81/tcp", `container port "80-81"`}},
 		{"no container port", nat.PortMap{"/tcp": bind("80")}, []string{"/tcp", `container port ""`}},
-		{"all at once", nat.PortMap{"1/x": nil, "80/tcp": bind("y")}, []string{"1/x", "80/tcp"}},
+		{"all at once", nat.PortMap{"1/x": bind("1"), "80/tcp": bind("y")}, []string{"1/x", "80/tcp"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -383,12 +383,21 @@ func FuzzPortBindings(f *testing.F) {
 	})
 }
 
+// The text, the layers and the folders; the host allocates the ids of the two layers.
+func TestConfigurationAllocatesLittle(t *testing.T) {
+	spec := benchmarkSpec()
+	var service ComputeService = server2022
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := Configuration("web", spec, service); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 5 {
+		t.Errorf("%v allocations, want 5", n)
+	}
+}
+
 func BenchmarkConfiguration(b *testing.B) {
-	spec := processSpec()
-	spec.Mounts = []Mount{{Destination: `C:\data`, Source: `D:\data`}}
-	spec.Windows.Networking.EndpointList = []string{"f742124c-1ea8-49c4-9a56-23b9de216ca1"}
-	spec.Windows.Resources.CPU.Shares = new(uint64(512))
-	spec.Windows.Resources.Memory.Limit = new(int64(1 << 30))
+	spec := benchmarkSpec()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Configuration("web", spec, server2022); err != nil {

@@ -1,5 +1,7 @@
 package libcontainerd
 
+import "slices"
+
 // Isolation is a way to keep a container apart from its host.
 type Isolation string
 
@@ -39,13 +41,23 @@ var releases = map[uint16]string{
 
 // Info is described at Client.
 func (c *client) Info() (*Info, error) {
-	return call(c, Operation{Op: OpInfo}, c.callTimeout, func() (*Info, error) {
-		info := &Info{Host: c.service.Host()}
+	if c.isClosed() {
+		return nil, newError(OpInfo, "", "", errClosed)
+	}
+	info, shared, err := ask(c, &c.info, Operation{Op: OpInfo}, c.callTimeout, func() (Info, error) {
+		info := Info{Host: c.service.Host()}
 		if r, ok := c.service.(IsolationReporter); ok {
 			info.Isolations = r.Isolations()
 		}
 		systems, err := c.service.ComputeSystems("")
 		info.Systems = len(systems)
 		return info, err
-	}, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if shared {
+		info.Isolations = slices.Clone(info.Isolations)
+	}
+	return &info, nil
 }

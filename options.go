@@ -32,6 +32,8 @@ const (
 type settings struct {
 	service          ComputeService
 	owner            string
+	ownerGiven       bool         // by WithOwner
+	maxStarts        int          // 0: no limit
 	retry            *RetryPolicy // nil: by the host
 	shutdownTimeout  time.Duration
 	terminateTimeout time.Duration
@@ -89,7 +91,7 @@ func WithOwner(owner string) RemoteOption {
 		if owner == "" {
 			return fmt.Errorf("owner is empty: %w", errdefs.ErrInvalidArgument)
 		}
-		s.owner = owner
+		s.owner, s.ownerGiven = owner, true
 		return nil
 	})
 }
@@ -133,6 +135,21 @@ func WithCallTimeout(d time.Duration) RemoteOption {
 // DefaultGrace.
 func WithGrace(d time.Duration) RemoteOption {
 	return duration("grace", d, func(s *settings) { s.grace = d })
+}
+
+// WithMaxConcurrentStarts lets n containers start at a time, n above 0; the others wait for
+// their turn, in the order of their Create, and a Signal or Close ends the wait. A start
+// lasts from the creation of the compute system until the init process runs, also in a
+// restart. Without the option there is no limit. HCS fails when too many containers start
+// at the same time.
+func WithMaxConcurrentStarts(n int) RemoteOption {
+	return remoteOption(func(s *settings) error {
+		if n <= 0 {
+			return fmt.Errorf("maximum of concurrent starts %d is not above 0: %w", n, errdefs.ErrInvalidArgument)
+		}
+		s.maxStarts = n
+		return nil
+	})
 }
 
 // WithTerminateOnLastHandleClosed has HCS terminate a compute system when the

@@ -1,157 +1,173 @@
 package libcontainerd
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 )
 
 // Restore is described at Client.
 func (c *client) Restore(containerID string, options ...CreateOption) error {
+	if err := c.enter(OpRestore, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.reserve(OpRestore, containerID, options)
 	if err != nil {
 		return err
 	}
-	alive, err := ctr.restore()
-	if err == nil && alive {
-		return nil
-	}
-	c.remove(ctr)
-	if err != nil {
-		return err
-	}
-	return c.backend.StateChanged(containerID, StateInfo{State: StateExit, ExitCode: RestoreExitCode})
+	up := false
+	defer func() { // also if the Backend panics
+		if !up {
+			c.remove(ctr)
+		}
+	}()
+	up, err = ctr.restore()
+	return err
 }
 
-// errInitGone keeps a container from being taken up: there is nothing to watch.
-var errInitGone = errors.New("init process is no more")
-
-// restore ends what HCS still has of the container, or takes it up again if the
-// options say so; alive tells that it did.
-func (ctr *container) restore() (alive bool, err error) {
+// restore ends what HCS still has of the container, or takes it up again if the options
+// say so. It reports whether the container is up then.
+func (ctr *container) restore() (up bool, err error) {
 	c := ctr.client
-	system, err := c.open(ctr.id, c.callTimeout)
+	compute, err := c.open(ctr.id, c.callTimeout)
 	switch {
 	case errors.Is(err, CodeSystemNotFound):
-		return false, nil
+		return false, ctr.reportRestored(newError(OpRestore, ctr.id, "", fmt.Errorf("it has ended while no engine watched it: %w", err)))
 	case err != nil:
 		return false, err
 	case ctr.reattach == nil:
-		return false, c.end(ctr.id, system, c.terminateTimeout)
+		return false, ctr.endRestored(newSystem(c, ctr.id, compute, nil))
 	}
-	err = ctr.takeUp(system)
-	if errors.Is(err, errInitGone) {
-		ctr.log.WithField("pid", ctr.reattach.initPid).Info("init process is no more, ending what is left of the container")
-		return false, ctr.terminateAgain()
-	}
-	return err == nil, err
+	return ctr.takeUp(compute)
 }
 
-// takeUp makes a system that runs a container of this client. If that fails the
-// system is left as it was.
-func (ctr *container) takeUp(system ComputeSystem) error {
-	ctr.watch(system)
-	return ctr.bringUp(StateRestore, ctr.reopen, ctr.leave)
+// endRestored ends a container and reports its exit. A system that HCS refuses to end, or
+// does not answer for within the grace, is ended in the background.
+func (ctr *container) endRestored(s *system) error {
+	c := ctr.client
+	err := s.end(c.grace, c.terminateTimeout, c.closing)
+	s.close()
+	switch {
+	case c.isClosed():
+		return newError(OpRestore, ctr.id, "", errClosed)
+	case err == nil:
+		return ctr.reportRestored(nil)
+	}
+	c.leave(ctr.id, claimOfLife())
+	return ctr.reportRestored(join(newError(OpRestore, ctr.id, "", err), ErrMayStillRun))
+}
+
+// reportRestored reports the exit of a container that does not run on. err is nil if
+// Restore has ended it.
+func (ctr *container) reportRestored(err error) error {
+	exit := StateInfo{State: StateExit, ExitCode: RestoreExitCode, ExitedAt: time.Now(), Err: err}
+	ctr.logExit(exit)
+	ctr.mu.Lock()
+	ctr.moveLocked(gone)
+	ctr.mu.Unlock()
+	ctr.letFormerBegin()
+	return ctr.tell(event{info: exit, begun: &ctr.exitBegun})
+}
+
+// errInitGone keeps a container from being taken up: there is nothing to watch.
+var errInitGone = errors.New("init process has ended")
+
+// takeUp makes a system that runs a container of this client. If the init process has
+// ended, or the container is signalled meanwhile, it is ended. If anything else fails it
+// is left as it was.
+func (ctr *container) takeUp(compute ComputeSystem) (up bool, err error) {
+	s := ctr.adopt(compute)
+	defer func() {
+		if !up {
+			ctr.letGoOfStart()
+		}
+	}()
+	err = ctr.reopen(s)
+	if errors.Is(err, errInitGone) || errors.Is(err, errCancelled) {
+		ctr.log().WithField("pid", ctr.reattach.initPid).WithError(err).Info("container is not taken up, ending what is left of it")
+		return false, ctr.endRestored(s)
+	}
+	if err == nil {
+		err = ctr.announce()
+	}
+	if err != nil {
+		return false, err
+	}
+	ctr.started()
+	return true, nil
 }
 
 // reopen opens the init process and takes its streams, if HCS still has them.
-func (ctr *container) reopen() error {
-	plan, err := ctr.makePlan(ctr.reattach.spec)
+func (ctr *container) reopen(s *system) error {
+	plan, err := ctr.reattachPlan()
 	if err != nil {
 		return err
 	}
-	ctr.plan = plan
-	init := newProcess(ctr, InitFriendlyName, plan.process)
+	ctr.setPlan(plan)
+	isPaused := false
+	if plan.hyperv {
+		if isPaused, err = ctr.isPausedInHCS(); err != nil {
+			ctr.log().WithError(err).Warn("HCS does not tell whether the container is paused, it is taken to run")
+		}
+	}
+	init := newProcess(ctr, s, InitFriendlyName, plan.process)
 	if err := init.open(ctr.reattach.initPid); err != nil {
 		if isAlreadyStopped(err) || errors.Is(err, CodeInvalidState) {
 			err = fmt.Errorf("%w: %w", errInitGone, err)
 		}
 		return err
 	}
-	if err := init.takeStdio(); err != nil {
-		ctr.log.WithError(err).Info("streams of the init process cannot be had again")
+	taken, err := init.stdio()
+	if err != nil {
+		ctr.log().WithError(err).Info("streams of the init process are lost")
 	}
-	if err := ctr.run(init); err != nil {
+	init.setStreams(taken.orLost(plan.process.config.EmulateConsole))
+	if err := ctr.run(init, StateRestore, isPaused); err != nil {
 		init.letGo()
 		return err
-	}
-	if !plan.hyperv {
-		return nil
-	}
-	isPaused, err := ctr.isPausedInHCS()
-	if err != nil {
-		ctr.log.WithError(err).Warn("cannot tell whether the container is paused, taking it to run")
-	}
-	if isPaused {
-		ctr.setPhase(paused)
 	}
 	return nil
 }
 
-// isPausedInHCS tells whether HCS has the container's system paused.
-func (ctr *container) isPausedInHCS() (bool, error) {
-	systems, err := ctr.client.list("")
-	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id && s.State == "Paused" }), err
+// reattachPlan is the plan of a container that runs: a document is needed only to start it
+// again.
+func (ctr *container) reattachPlan() (*plan, error) {
+	spec := &ctr.reattach.spec
+	if ctr.restartManager != nil {
+		return ctr.makePlan(OpRestore, spec)
+	}
+	if err := spec.Process.validate(); err != nil {
+		return nil, newError(OpRestore, ctr.id, "", err)
+	}
+	return &plan{hyperv: spec.Windows.HvRuntime != nil, process: planProcess(&spec.Process)}, nil
 }
 
-// leave lets go of a system that could not be taken up.
-func (ctr *container) leave() {
-	ctr.setPhase(exiting)
+// letGoOfStart lets go of a system that could not be taken up. Exec'd processes that were
+// added meanwhile run on in it; their exits are told as unknown.
+func (ctr *container) letGoOfStart() {
+	ctr.endStart()
+	ctr.collectExecs(time.Now())
+	ctr.deliverHeld()
+	ctr.mu.Lock()
+	ctr.starting = false
+	ctr.mu.Unlock()
 	ctr.detach()
-	close(ctr.settled)
 }
 
 // open opens a process that HCS has made in a former life of the engine.
 func (p *process) open(pid uint32) error {
 	c := p.container.client
-	process, err := use(c, p.container.system, p.op(OpOpen), c.callTimeout,
-		func(s ComputeSystem) (ComputeProcess, error) { return s.OpenProcess(pid) },
+	op := p.op(OpOpen)
+	process, err := use(c, p.system.handle, op, c.callTimeout,
+		func(s ComputeSystem) (ComputeProcess, error) { return present(s.OpenProcess(pid)) },
 		func(late ComputeProcess, err error) {
 			if err == nil {
-				newHandle(late).close(c)
+				newHandle(late, op).close(c)
 			}
 		})
 	if err == nil {
 		p.adopt(process, pid)
 	}
 	return err
-}
-
-// Reconcile is described at Client.
-func (c *client) Reconcile(ctx context.Context, owner string) ([]ComputeSystemInfo, error) {
-	systems, err := c.list(cmp.Or(owner, c.owner))
-	if err != nil {
-		return nil, err
-	}
-	type outcome struct {
-		ComputeSystemInfo
-		err error
-	}
-	outcomes := make(chan outcome, len(systems))
-	waiting := 0
-	for _, s := range systems {
-		waiting++
-		c.tasks.start(func() { outcomes <- outcome{s, c.endUnclaimed(s.ID)} })
-	}
-	var ended []ComputeSystemInfo
-	var failures []error
-	for ; waiting > 0; waiting-- {
-		select {
-		case o := <-outcomes:
-			switch {
-			case o.err == nil:
-				ended = append(ended, o.ComputeSystemInfo)
-			case !errors.Is(o.err, errInUse): // the engine claims it
-				failures = append(failures, o.err)
-			}
-		case <-ctx.Done():
-			failures = append(failures, newError(OpReconcile, "", "", ctx.Err()))
-			waiting = 1
-		}
-	}
-	slices.SortFunc(ended, func(a, b ComputeSystemInfo) int { return strings.Compare(a.ID, b.ID) })
-	return ended, join(failures...)
 }

@@ -39,10 +39,11 @@ func TestRestoreEndsWhatIsLeft(t *testing.T) {
 			}
 			return nil
 		}
-		slow(hcstest.OpStop, time.Minute)(hcs)
+		const stop = time.Minute
+		slow(hcstest.OpStop, stop)(hcs)
 		began := time.Now()
 		must(t, e.Restore("c1"))
-		if took := time.Since(began); took != time.Minute {
+		if took := time.Since(began); took != stop {
 			t.Errorf("restore did not wait for the end: %v", took)
 		}
 		hcs.Heal()
@@ -60,17 +61,14 @@ func TestRestoreEndsWhatIsLeft(t *testing.T) {
 	})
 }
 
+// What became of a container that HCS does not open is not known.
 func TestRestoreThatFailsReportsNoExit(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*hcstest.Service)
 		kind    func(error) bool
 	}{
-		"open is refused": {func(h *hcstest.Service) { h.Fail(hcstest.OpOpen, "", libcontainerd.CodeAccessDenied) }, errdefs.IsPermissionDenied},
-		"it does not end": {hang(hcstest.OpStop), errdefs.IsDeadlineExceeded},
-		"its wait fails": {both(hang(hcstest.OpStop), func(h *hcstest.Service) { h.Fail(hcstest.OpWait, "", libcontainerd.CodeInvalidHandle) }),
-			is(libcontainerd.CodeInvalidHandle)},
-		"terminate hangs":      {hang(hcstest.OpTerminate), errdefs.IsDeadlineExceeded},
-		"terminate is refused": {func(h *hcstest.Service) { h.Fail(hcstest.OpTerminate, "", libcontainerd.CodeAccessDenied) }, errdefs.IsPermissionDenied},
+		"open is refused": {inject(hcstest.OpOpen, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}), errdefs.IsPermissionDenied},
+		"open hangs":      {hang(hcstest.OpOpen), errdefs.IsDeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -223,7 +221,7 @@ func TestReconcileEndsNoContainerOfAClientThatIsClosed(t *testing.T) {
 			hung := hcs.Hang(op, "")
 			reconciled := make(chan error)
 			go func() {
-				_, err := e.Reconcile(t.Context(), "")
+				_, err := e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
 				reconciled <- err
 			}()
 			<-hung.Met()
@@ -251,7 +249,7 @@ func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
 		e := newEngine(t, hcs)
 		must(t, e.Create("ours", spec(untilStopped...)))
 
-		ended, err := e.Reconcile(t.Context(), "")
+		ended, err := e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
 		must(t, err)
 		var ids []string
 		for _, s := range ended {

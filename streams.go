@@ -1,11 +1,15 @@
 package libcontainerd
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // pipes are the ends that HCS has handed over, nil where none was asked for.
@@ -25,39 +29,57 @@ func (p pipes) close() {
 	}
 }
 
-// streams are the standard streams of a process, as its engine uses them. Bytes
-// go straight from the pipe to the engine; nothing runs for a stream.
-type streams struct {
-	client         *client
-	stdin          *input  // nil: none
-	stdout, stderr *output // nil: none
+// lostPipe stands for a pipe that HCS no longer has, after a reattach.
+type lostPipe struct{}
+
+var errPipeLost = fmt.Errorf("the pipe was lost with the engine that had it: %w", errdefs.ErrUnavailable)
+
+func (lostPipe) Read([]byte) (int, error)  { return 0, io.EOF }
+func (lostPipe) Write([]byte) (int, error) { return 0, errPipeLost }
+func (lostPipe) Close() error              { return nil }
+
+// orLost puts a lostPipe in the place of each pipe that a process should have.
+func (p pipes) orLost(terminal bool) pipes {
+	if p.stdin == nil {
+		p.stdin = lostPipe{}
+	}
+	if p.stdout == nil {
+		p.stdout = lostPipe{}
+	}
+	if p.stderr == nil && !terminal {
+		p.stderr = lostPipe{}
+	}
+	return p
 }
 
-func newStreams(c *client, p pipes, closeStdin func() error) *streams {
-	s := &streams{client: c}
-	if p.stdin != nil {
-		s.stdin = &input{pipe: p.stdin, closeStdin: closeStdin}
-	}
-	if p.stdout != nil {
-		s.stdout = &output{pipe: p.stdout, ended: s.outputEnded}
-	}
-	if p.stderr != nil {
-		s.stderr = &output{pipe: p.stderr, ended: s.outputEnded}
-	}
+// streams are the standard streams of a process, as its engine uses them. Bytes go
+// straight from the pipe to the engine; no goroutine runs for a stream.
+type streams struct {
+	process        *process
+	stdin          input
+	stdout, stderr output
+}
+
+func newStreams(p *process, taken pipes) *streams {
+	s := &streams{process: p}
+	s.stdin.pipe = taken.stdin
+	s.stdin.tellHCS = p
+	s.stdout = output{pipe: taken.stdout, streams: s}
+	s.stderr = output{pipe: taken.stderr, streams: s}
 	return s
 }
 
 // pipe is the Backend's view.
 func (s *streams) pipe(terminal bool) IOPipe {
 	p := IOPipe{Terminal: terminal}
-	if s.stdin != nil {
-		p.Stdin = s.stdin
+	if s.stdin.pipe != nil {
+		p.Stdin = &s.stdin
 	}
-	if s.stdout != nil {
-		p.Stdout = s.stdout
+	if s.stdout.pipe != nil {
+		p.Stdout = &s.stdout
 	}
-	if s.stderr != nil {
-		p.Stderr = s.stderr
+	if s.stderr.pipe != nil {
+		p.Stderr = &s.stderr
 	}
 	return p
 }
@@ -66,49 +88,43 @@ func (s *streams) pipe(terminal bool) IOPipe {
 // somebody reads it, and cuts it off when nothing was read for grace: HCS does
 // not always end a pipe.
 func (s *streams) linger(grace time.Duration) {
-	if s.stdin != nil {
-		s.stdin.closePipe()
-	}
+	s.stdin.closePipe()
 	if s.open() {
-		s.client.lingering.add(s, grace)
+		s.process.container.client.lingering.add(s, grace)
 		s.outputEnded() // it may have ended meanwhile
 	}
 }
 
-// cut closes everything at once; a reader that is left sees the end of its
-// stream.
-func (s *streams) cut() {
-	if s.stdin != nil {
-		s.stdin.closePipe()
-	}
-	for _, o := range []*output{s.stdout, s.stderr} {
-		if o != nil {
-			o.Close()
-		}
-	}
+// cut closes everything at once. A reader that is left gets why, io.EOF if that is nil.
+func (s *streams) cut(why error) {
+	s.stdin.closePipe()
+	s.stdout.close(why)
+	s.stderr.close(why)
 }
 
-// open tells whether output is left to be read.
-func (s *streams) open() bool {
-	return s.stdout != nil && !s.stdout.isClosed() || s.stderr != nil && !s.stderr.isClosed()
+// cutOff cuts off output that nobody reads, and says so.
+func (s *streams) cutOff(grace time.Duration) {
+	read := s.read()
+	if !s.open() {
+		return
+	}
+	s.process.log().WithField("read", read).
+		Warnf("output is cut off, since none of it was read for %s after the process has ended", humanDuration(grace))
+	s.cut(fmt.Errorf("output is cut off after %d bytes, since none of it was read for %s after the process has ended: %w",
+		read, humanDuration(grace), context.DeadlineExceeded))
 }
+
+// open reports whether output is left to be read.
+func (s *streams) open() bool { return s.stdout.isOpen() || s.stderr.isOpen() }
 
 func (s *streams) outputEnded() {
 	if !s.open() {
-		s.client.lingering.remove(s)
+		s.process.container.client.lingering.remove(s)
 	}
 }
 
-// reads counts the reads that brought something.
-func (s *streams) reads() uint64 {
-	var n uint64
-	for _, o := range []*output{s.stdout, s.stderr} {
-		if o != nil {
-			n += o.reads.Load()
-		}
-	}
-	return n
-}
+// read is how many bytes of output were read.
+func (s *streams) read() uint64 { return s.stdout.read.Load() + s.stderr.read.Load() }
 
 // lingering holds the streams of processes that have ended and whose output is
 // not read yet, each with the timer that cuts it off.
@@ -123,10 +139,10 @@ func (l *lingering) add(s *streams, grace time.Duration) {
 	if l.timers == nil {
 		l.timers = make(map[*streams]*time.Timer)
 	}
-	seen := s.reads()
+	seen := s.read()
 	l.timers[s] = time.AfterFunc(grace, func() {
-		if s.reads() == seen {
-			s.cut()
+		if s.read() == seen {
+			s.cutOff(grace)
 			return
 		}
 		l.add(s, grace)
@@ -143,7 +159,7 @@ func (l *lingering) remove(s *streams) {
 	}
 }
 
-// cut cuts all of them off.
+// cut cuts all of them off, since the client is closed.
 func (l *lingering) cut() {
 	l.mu.Lock()
 	timers := l.timers
@@ -151,15 +167,15 @@ func (l *lingering) cut() {
 	l.mu.Unlock()
 	for s, t := range timers {
 		t.Stop()
-		s.cut()
+		s.cut(nil)
 	}
 }
 
-// input is the stdin of a process. Closing it takes two steps: HCS must be told
-// besides, once the pipe is closed, or the process never sees the end.
+// input is the stdin of a process. Closing it takes two steps: once the pipe is closed
+// HCS must be told, or the process never sees the end.
 type input struct {
-	pipe       io.WriteCloser
-	closeStdin func() error
+	pipe    io.WriteCloser // nil: there is none
+	tellHCS interface{ closeStdin() error }
 
 	once sync.Once
 	err  error // of closing the pipe; set by once
@@ -174,11 +190,14 @@ func (i *input) Write(b []byte) (int, error) { return i.pipe.Write(b) }
 // than once.
 func (i *input) Close() error {
 	err := i.closePipe()
-	i.tell.Do(func() { i.told = i.closeStdin() })
+	i.tell.Do(func() { i.told = i.tellHCS.closeStdin() })
 	return errors.Join(err, i.told)
 }
 
 func (i *input) closePipe() error {
+	if i.pipe == nil {
+		return nil
+	}
 	i.once.Do(func() { i.err = i.pipe.Close() })
 	return i.err
 }
@@ -186,20 +205,18 @@ func (i *input) closePipe() error {
 // output is stdout or stderr of a process. It closes itself at its end, or at
 // any other error, which reaches the reader as it was.
 type output struct {
-	pipe  io.ReadCloser
-	ended func()
-	reads atomic.Uint64 // that brought something
+	pipe    io.ReadCloser // nil: there is none
+	streams *streams
+	read    atomic.Uint64 // bytes
 
 	mu     sync.Mutex // guards following
 	closed bool
-	err    error // of the Read that ended it, nil if it was cut off
+	err    error // why it was closed; nil: somebody closed it before its end
 }
 
 func (o *output) Read(b []byte) (int, error) {
 	n, err := o.pipe.Read(b)
-	if n > 0 {
-		o.reads.Add(1)
-	}
+	o.read.Add(uint64(n))
 	if err == nil {
 		return n, nil
 	}
@@ -212,19 +229,19 @@ func (o *output) Read(b []byte) (int, error) {
 	return n, o.err
 }
 
-// Close ends the stream before its end; a Read that is under way sees io.EOF.
+// Close ends the stream before its end; a Read that is under way gets io.EOF.
 func (o *output) Close() error { return o.close(nil) }
 
-func (o *output) isClosed() bool {
+func (o *output) isOpen() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.closed
+	return o.pipe != nil && !o.closed
 }
 
 // close closes the pipe once, and keeps why.
 func (o *output) close(why error) error {
 	o.mu.Lock()
-	first := !o.closed
+	first := !o.closed && o.pipe != nil
 	if first {
 		o.closed = true
 		o.err = why
@@ -234,6 +251,6 @@ func (o *output) close(why error) error {
 		return nil
 	}
 	err := o.pipe.Close()
-	o.ended()
+	o.streams.outputEnded()
 	return err
 }

@@ -20,7 +20,7 @@ func (p *brokenPipe) Close() error               { p.closed++; return nil }
 func TestReadErrorClosesThePipeAndIsPassedOn(t *testing.T) {
 	for _, failure := range []error{io.EOF, CodeBrokenPipe, errors.New("of no kind")} {
 		pipe := &brokenPipe{err: failure}
-		s := newStreams(&client{}, pipes{stdout: pipe}, nil)
+		s := newStreams(&process{container: &container{client: &client{}}}, pipes{stdout: pipe})
 		buf := make([]byte, 100)
 		n, err := s.stdout.Read(buf)
 		if string(buf[:n]) != "last words" || err != failure { //nolint:errorlint // as it was, not wrapped
@@ -29,7 +29,7 @@ func TestReadErrorClosesThePipeAndIsPassedOn(t *testing.T) {
 		if _, err := s.stdout.Read(buf); err != failure { //nolint:errorlint // as it was, not wrapped
 			t.Errorf("the next read: %v", err)
 		}
-		s.cut()
+		s.cut(nil)
 		if pipe.closed != 1 {
 			t.Errorf("the pipe was closed %d times", pipe.closed)
 		}

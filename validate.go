@@ -16,8 +16,8 @@ import (
 // once. Each field is named by its path in the JSON form of the spec.
 type problems struct {
 	errs []error
-	// rename gives a field the name it has in the document that the spec was
-	// made from; nil: it has that name already.
+	// rename returns the name that a field has in the document from which the spec
+	// was made; nil: it has the same name there.
 	rename func(field string) string
 }
 
@@ -26,7 +26,7 @@ func (p *problems) add(field, format string, args ...any) {
 	p.errs = append(p.errs, invalid(p.name(field), format, args...))
 }
 
-// refuse reports input that has a meaning, but none that this HCS can serve.
+// refuse reports input that is valid, and that this HCS cannot serve.
 func (p *problems) refuse(field, format string, args ...any) {
 	p.errs = append(p.errs, unsupported(p.name(field), format, args...))
 }
@@ -45,13 +45,14 @@ func invalid(field, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
 }
 
-// unsupported returns what invalid does, of kind errdefs.ErrNotImplemented
-// besides: the input may be right for another host or another runtime.
+// unsupported returns an error that names field and is of the kinds
+// errdefs.ErrInvalidArgument and errdefs.ErrNotImplemented: the input may be right
+// for another host or another runtime.
 func unsupported(field, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w (%w)", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument, errdefs.ErrNotImplemented)
 }
 
-// text reports a string that Windows cannot be given as it is: the field name
+// text reports a string that Windows cannot be given. The string is the field name
 // of parent.
 func (p *problems) text(parent, name, s string) {
 	if fault := textFault(s); fault != "" {
@@ -59,7 +60,7 @@ func (p *problems) text(parent, name, s string) {
 	}
 }
 
-// texts is text for every element of a list.
+// texts does what text does for every element of a list.
 func (p *problems) texts(parent, name string, list []string) {
 	for i, s := range list {
 		if fault := textFault(s); fault != "" {
@@ -68,6 +69,14 @@ func (p *problems) texts(parent, name string, list []string) {
 	}
 }
 
+// textAt does what text does for the field name of the i-th element of a list.
+func (p *problems) textAt(list string, i int, name, s string) {
+	if fault := textFault(s); fault != "" {
+		p.add(member(element(list, i), name), "%s", fault)
+	}
+}
+
+// textFault returns why Windows cannot be given s, "" if it can.
 func textFault(s string) string {
 	switch {
 	case strings.IndexByte(s, 0) >= 0:
@@ -78,7 +87,8 @@ func textFault(s string) string {
 	return ""
 }
 
-// idFault says why id is none that a container can have.
+// idFault returns what keeps id from being the id of a container, "" if nothing
+// does.
 func idFault(id string) string {
 	if id == "" {
 		return "is empty"
@@ -86,8 +96,8 @@ func idFault(id string) string {
 	return textFault(id)
 }
 
-// member and element name a field. They are called only for one that has a
-// problem: to name all of them would cost more than to check them.
+// member and element return the name of a field. They are called only for a field
+// with a problem: naming all fields would cost more than checking them.
 func member(parent, name string) string {
 	if parent == "" {
 		return name
@@ -103,21 +113,20 @@ func (s *Spec) validate(host Host) error {
 	s.checkDocument(&p)
 	s.checkHost(&p, host)
 	s.checkLayers(&p)
-	s.checkRoot(&p)
+	s.checkReadonly(&p)
+	s.checkVolume(&p)
 	s.Process.check(&p)
 	return p.join()
 }
 
-// checkDocument reports what the HCS document cannot express. What is merely
-// absent it lets pass, as the 2016 client did.
+// checkDocument reports what the HCS document cannot express. It accepts what is
+// merely absent, as the 2016 client did.
 func (s *Spec) checkDocument(p *problems) {
 	p.text("", "hostname", s.Hostname)
 	p.text("root", "path", s.Root.Path)
 	for i := range s.Mounts {
-		if m := &s.Mounts[i]; textFault(m.Source) != "" || textFault(m.Destination) != "" {
-			p.text(element("mounts", i), "source", m.Source)
-			p.text(element("mounts", i), "destination", m.Destination)
-		}
+		p.textAt("mounts", i, "source", s.Mounts[i].Source)
+		p.textAt("mounts", i, "destination", s.Mounts[i].Destination)
 	}
 	s.Windows.check(p)
 }
@@ -128,9 +137,12 @@ const (
 	buildDevices = 17763 // AssignedDevices: Server 2019
 )
 
-// checkHost reports what host cannot do, or could not be told. A host of unknown
-// build, 0, is taken to be new enough.
+// checkHost reports what host cannot do, and what it cannot be told. A host of
+// unknown build, 0, is taken to be new enough.
 func (s *Spec) checkHost(p *problems, host Host) {
+	if n := s.Windows.Networking; n != nil && n.NetworkNamespace != "" {
+		p.refuse("windows.networking.network_namespace", "schema 1 of HCS knows endpoints, not namespaces: put the endpoints of the namespace into windows.networking.endpoints")
+	}
 	if len(s.Windows.Pipes) > 0 {
 		checkBuild(p, "windows.pipes", host, buildPipes)
 	}
@@ -156,42 +168,17 @@ func (s *Spec) checkLayers(p *problems) {
 	}
 }
 
-// checkRoot reports a root file system that HCS cannot give a container.
-func (s *Spec) checkRoot(p *problems) {
+func (s *Spec) checkReadonly(p *problems) {
 	if s.Root.Readonly {
 		p.refuse("root.readonly", "schema 1 of HCS has no read-only root")
 	}
+}
+
+// checkVolume reports a process-isolated container without a volume.
+func (s *Spec) checkVolume(p *problems) {
 	if s.Windows.HvRuntime == nil && !isVolumePath(volumePath(s.Root.Path)) {
 		p.add("root.path", `%q is not a volume as \\?\Volume{GUID}, which process isolation needs`, s.Root.Path)
 	}
-}
-
-// isVolumePath reports whether path is \\?\Volume{…}; what the braces hold is for
-// Windows to judge.
-func isVolumePath(path string) bool {
-	return len(path) > len(volumePrefix) && strings.EqualFold(path[:len(volumePrefix)], volumePrefix) && strings.HasSuffix(path, "}")
-}
-
-const volumePrefix = `\\?\Volume{`
-
-// guidLen is the length of a GUID as text, without braces.
-const guidLen = len("00000000-0000-0000-0000-000000000000")
-
-func isGUID(s string) bool {
-	if len(s) != guidLen {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case !strings.ContainsRune("0123456789abcdefABCDEF", rune(c)):
-			return false
-		}
-	}
-	return true
 }
 
 // check reports bad values of the part of a Spec that only Windows has.
@@ -217,7 +204,7 @@ func (w *Windows) check(p *problems) {
 	checkDevices(p, w.Devices, hyperV)
 	if w.CredentialSpec != "" && !isJSONObject(w.CredentialSpec) {
 		// What it is instead may be secret.
-		p.add("windows.credential_spec", "is not a JSON object (reading it from a file or the registry is the engine's part)")
+		p.add("windows.credential_spec", "is not a JSON object (an engine reads it from a file or the registry)")
 	}
 }
 
@@ -225,12 +212,13 @@ func isJSONObject(s string) bool {
 	return strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "{") && json.Valid([]byte(s))
 }
 
-// check reports bad network settings. The port bindings are left out: only the
-// document for Technical Preview 4 has them.
+// check reports bad network settings, except for port bindings: checkHost looks at
+// those, for Technical Preview 4 only.
 func (n *Networking) check(p *problems, hyperV bool) {
 	p.text("windows.networking", "mac", n.MacAddress)
 	p.text("windows.networking", "bridge", n.Bridge)
 	p.texts("windows.networking", "endpoints", n.EndpointList)
+	p.text("windows.networking", "network_namespace", n.NetworkNamespace)
 	p.texts("windows.networking", "dns_search_list", n.DNSSearchList)
 	p.text("windows.networking", "network_shared_container_name", n.NetworkSharedContainerName)
 	if hyperV && n.NetworkSharedContainerName != "" {
@@ -239,90 +227,40 @@ func (n *Networking) check(p *problems, hyperV bool) {
 }
 
 func checkPipes(p *problems, pipes []Pipe) {
+	const list = "windows.pipes"
 	for i, pipe := range pipes {
-		field := element("windows.pipes", i)
-		p.text(field, "source", pipe.Source)
-		p.text(field, "name", pipe.Name)
+		p.textAt(list, i, "source", pipe.Source)
+		p.textAt(list, i, "name", pipe.Name)
 		if _, ok := pipeName(pipe.Source); !ok {
-			p.add(field+".source", `%q is not a pipe as \\.\pipe\NAME`, pipe.Source)
+			p.add(element(list, i)+".source", `%q is not a pipe as \\.\pipe\NAME`, pipe.Source)
 		}
 		if pipe.Name == "" {
-			p.add(field+".name", "is empty")
+			p.add(element(list, i)+".name", "is empty")
 		}
 	}
-}
-
-const pipePrefix = `\\.\pipe\`
-
-// pipeName returns NAME of a path \\.\pipe\NAME.
-func pipeName(path string) (name string, ok bool) {
-	if len(path) <= len(pipePrefix) || !strings.EqualFold(fromSlash(path[:len(pipePrefix)]), pipePrefix) {
-		return "", false
-	}
-	return path[len(pipePrefix):], true
 }
 
 func checkDevices(p *problems, devices []Device, hyperV bool) {
+	const list = "windows.devices"
 	if hyperV && len(devices) > 0 {
-		p.refuse("windows.devices", "devices cannot be assigned to a Hyper-V container")
+		p.refuse(list, "devices cannot be assigned to a Hyper-V container")
 	}
 	for i, device := range devices {
-		field := element("windows.devices", i)
 		if device.IDType != "class" && device.IDType != "vpci-class-guid" {
-			p.refuse(field+".id_type", `%q is neither "class" nor "vpci-class-guid"`, device.IDType)
+			p.refuse(element(list, i)+".id_type", `%q is neither "class" nor "vpci-class-guid"`, device.IDType)
 		}
-		if !isGUID(strings.TrimSuffix(strings.TrimPrefix(device.ID, "{"), "}")) {
-			p.add(field+".id", "%q is not the GUID of an interface class", device.ID)
+		if !isInterfaceClass(device.ID) {
+			p.add(element(list, i)+".id", "%q is not the GUID of an interface class", device.ID)
 		}
 	}
 }
 
-const (
-	mebibyte = 1 << 20
-	// maxWeight and maxPart bound CPU.Shares and CPU.Maximum.
-	maxWeight = 10_000
-	maxPart   = 10_000
-)
-
-// check reports limits outside of their ranges.
-func (r *Resources) check(p *problems) {
-	const memory, cpu = "windows.resources.memory", "windows.resources.cpu"
-	if r.Memory != nil {
-		switch limit := value(r.Memory.Limit); {
-		case limit < 0:
-			p.add(memory+".limit", "%d is negative", limit)
-		case 0 < limit && limit < mebibyte:
-			p.add(memory+".limit", "%d bytes are less than 1 MiB, the unit of HCS", limit)
-		}
+// isInterfaceClass reports whether id is a GUID, in braces or without.
+func isInterfaceClass(id string) bool {
+	if len(id) == len("{}")+guidLen && id[0] == '{' && id[len(id)-1] == '}' {
+		id = id[1 : len(id)-1]
 	}
-	if r.CPU == nil {
-		return
-	}
-	if n := value(r.CPU.Count); n > math.MaxUint32 {
-		p.add(cpu+".count", "%d is above %d", n, uint32(math.MaxUint32))
-	}
-	if n := value(r.CPU.Shares); n > maxWeight {
-		p.add(cpu+".shares", "%d is above %d", n, maxWeight)
-	}
-	if n := value(r.CPU.Percent); n < 0 || n > 100 {
-		p.add(cpu+".percent", "%d is not within 0…100", n)
-	}
-	if n := value(r.CPU.Maximum); n > maxPart {
-		p.add(cpu+".maximum", "%d is above %d", n, maxPart)
-	}
-	if value(r.CPU.Percent) != 0 && value(r.CPU.Maximum) != 0 {
-		p.add(cpu+".maximum", "excludes cpu.percent: both set the same limit")
-	}
-}
-
-// value returns what v points to, the zero value if it is nil: in a Spec both
-// mean the same.
-func value[T any](v *T) T {
-	if v == nil {
-		var zero T
-		return zero
-	}
-	return *v
+	return isGUID(id)
 }
 
 // validate reports everything that keeps a process from being started.
@@ -340,14 +278,9 @@ func (pr *Process) check(p *problems) {
 	p.texts("process", "env", pr.Env)
 	p.text("process", "cwd", pr.Cwd)
 	p.text("process.user", "user", pr.User.User)
-	if pr.Terminal {
-		checkConsole(p, "process.consoleSize.height", pr.InitialConsoleSize[0])
-		checkConsole(p, "process.consoleSize.width", pr.InitialConsoleSize[1])
-	}
-}
-
-func checkConsole(p *problems, field string, size int) {
-	if size < 0 || size > math.MaxUint16 {
-		p.add(field, "%d is not within 0…%d", size, math.MaxUint16)
+	for i, what := range [...]string{"height", "width"} {
+		if size := pr.InitialConsoleSize[i]; size < 0 || size > math.MaxUint16 {
+			p.add(element("process.initial_console_size", i), "the %s %d is not within 0…%d", what, size, math.MaxUint16)
+		}
 	}
 }

@@ -47,6 +47,8 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		}, document},
 		{"windows.resources.cpu.count: ", func(s *Spec) { s.Windows.Resources.CPU.Count = new(uint64(1 << 32)) }, document},
 		{"windows.networking.endpoints[0]: ", func(s *Spec) { s.Windows.Networking.EndpointList = []string{"\x00"} }, document},
+		{"windows.networking.network_namespace: ", func(s *Spec) { s.Windows.Networking.NetworkNamespace = "\x00" }, document},
+		{"windows.networking.network_namespace: ", func(s *Spec) { s.Windows.Networking.NetworkNamespace = "x" }, document},
 		{"windows.networking.dns_search_list[1]: ", func(s *Spec) { s.Windows.Networking.DNSSearchList = []string{"a", "\x00"} }, document},
 		{"windows.networking.network_shared_container_name: ", func(s *Spec) {
 			s.Windows.HvRuntime, s.Windows.Networking.NetworkSharedContainerName = &HvRuntime{}, "pause"
@@ -56,6 +58,8 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{"windows.pipes[0].source: ", func(s *Spec) { s.Windows.Pipes = []Pipe{{`\\.\pipe\`, "a"}} }, document},
 		{"windows.pipes[0].name: ", func(s *Spec) { s.Windows.Pipes = []Pipe{{`\\.\pipe\a`, ""}} }, document},
 		{"windows.devices[0].id: ", func(s *Spec) { s.Windows.Devices = []Device{{"", "class"}} }, document},
+		{"windows.devices[0].id: ", func(s *Spec) { s.Windows.Devices = []Device{{"{5b45201d-f2f2-4f3b-85bb-30ff1f953599", "class"}} }, document},
+		{"windows.devices[0].id: ", func(s *Spec) { s.Windows.Devices = []Device{{"5b45201d-f2f2-4f3b-85bb-30ff1f953599}", "class"}} }, document},
 		{"windows.devices[0].id_type: ", func(s *Spec) { s.Windows.Devices = []Device{{"5b45201d-f2f2-4f3b-85bb-30ff1f953599", ""}} }, document},
 		{"windows.devices: ", func(s *Spec) {
 			s.Windows.HvRuntime, s.Windows.Devices = &HvRuntime{}, []Device{{"5b45201d-f2f2-4f3b-85bb-30ff1f953599", "class"}}
@@ -66,8 +70,8 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{"process.env[0]: ", func(s *Spec) { s.Process.Env = []string{"a=\x00"} }, create},
 		{"process.cwd: ", func(s *Spec) { s.Process.Cwd = "\x00" }, create},
 		{"process.user.user: ", func(s *Spec) { s.Process.User.User = "\x00" }, create},
-		{"process.consoleSize.height: ", func(s *Spec) { s.Process.Terminal, s.Process.InitialConsoleSize = true, [2]int{-1, 1} }, create},
-		{"process.consoleSize.width: ", func(s *Spec) { s.Process.Terminal, s.Process.InitialConsoleSize = true, [2]int{1, 65536} }, create},
+		{"process.initial_console_size[0]: ", func(s *Spec) { s.Process.Terminal, s.Process.InitialConsoleSize = true, [2]int{-1, 1} }, create},
+		{"process.initial_console_size[1]: ", func(s *Spec) { s.Process.InitialConsoleSize = [2]int{1, 65536} }, create},
 	}
 	for _, tt := range tests {
 		t.Run(tt.field, func(t *testing.T) {
@@ -122,7 +126,7 @@ func TestWhatThe2016ClientTookIsTaken(t *testing.T) {
 		{"mount with a type", func(s *Spec) { s.Mounts = []Mount{{Destination: `c:\a`, Source: `d:\a`, Type: "bind"}} }},
 		{"volume with its backslash", func(s *Spec) { s.Root.Path += `\` }},
 		{"volume with Hyper-V", func(s *Spec) { s.Windows.HvRuntime = &HvRuntime{ImagePath: `C:\vm`} }},
-		{"console size without a terminal", func(s *Spec) { s.Process.InitialConsoleSize = [2]int{-1, 1 << 20} }},
+		{"console size without a terminal", func(s *Spec) { s.Process.InitialConsoleSize = [2]int{25, 80} }},
 		{"no working directory", func(s *Spec) { s.Process.Cwd = "" }},
 		{"arguments that are blank", func(s *Spec) { s.Process.Args = []string{"cmd", ""} }},
 		{"environment without =", func(s *Spec) { s.Process.Env = []string{"", "A", "=C:=C:\\"} }},
@@ -144,7 +148,7 @@ func TestWhatThe2016ClientTookIsTaken(t *testing.T) {
 func TestProcessErrorsSayWhereTheProcessStands(t *testing.T) {
 	process := Process{Terminal: true, InitialConsoleSize: [2]int{70000, 0}}
 	err := process.validate()
-	for _, want := range []string{"process.args: ", "process.consoleSize.height: "} {
+	for _, want := range []string{"process.args: ", "process.initial_console_size[0]: the height 70000 "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nlacks %s", err, want)
 		}
@@ -161,6 +165,8 @@ func TestValidationOfAGoodSpecAllocatesNothing(t *testing.T) {
 	spec.Mounts = []Mount{{Destination: `C:\a`, Source: `D:\a`}}
 	spec.Process.Env = []string{"A=b"}
 	spec.Windows.Networking.EndpointList = []string{"f742124c-1ea8-49c4-9a56-23b9de216ca1"}
+	spec.Windows.Pipes = []Pipe{{`\\.\pipe\a`, "a"}}
+	spec.Windows.Devices = []Device{{"{5b45201d-f2f2-4f3b-85bb-30ff1f953599}", "class"}}
 	if n := testing.AllocsPerRun(100, func() {
 		if err := spec.validate(server2022.host); err != nil {
 			t.Fatal(err)

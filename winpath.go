@@ -14,7 +14,7 @@ func winBase(path string) string {
 		return "."
 	}
 	path = trimWinSeparators(path)
-	path = path[len(winVolume(path)):]
+	path = path[winVolumeLen(path):]
 	path = path[lastWinSeparator(path)+1:]
 	if path == "" {
 		return `\`
@@ -54,9 +54,21 @@ func winIsAbs(path string) bool {
 	return strings.HasPrefix(volume, `\\`) || rest != "" && isWinSeparator(rest[0])
 }
 
-func trimWinSeparators(path string) string { return strings.TrimRight(path, `\/`) }
+func trimWinSeparators(path string) string {
+	end := len(path)
+	for end > 0 && isWinSeparator(path[end-1]) {
+		end--
+	}
+	return path[:end]
+}
 
-func lastWinSeparator(path string) int { return strings.LastIndexAny(path, `\/`) }
+func lastWinSeparator(path string) int {
+	i := len(path) - 1
+	for i >= 0 && !isWinSeparator(path[i]) {
+		i--
+	}
+	return i
+}
 
 // winClean returns the shortest path equal to path, by its text alone, with
 // `\` for every separator. What had no volume has none afterwards: a "." stands
@@ -148,4 +160,73 @@ func separatorIndex(path string, from, n int) int {
 		}
 	}
 	return len(path)
+}
+
+// What follows are the paths that mean something to HCS: volumes, layers, pipes.
+
+const volumePrefix = `\\?\Volume{`
+
+// isVolumePath reports whether path is \\?\Volume{…}. Windows judges what the
+// braces hold.
+func isVolumePath(path string) bool {
+	return len(path) > len(volumePrefix) && hasVolumePrefix(path) && path[len(path)-1] == '}'
+}
+
+// volumePath returns path, if it is a volume, without the backslash at its end,
+// which HCS does not accept.
+func volumePath(path string) string {
+	if !hasVolumePrefix(path) {
+		return path
+	}
+	return strings.TrimRight(path, `\`)
+}
+
+func hasVolumePrefix(path string) bool {
+	return len(path) >= len(volumePrefix) && strings.EqualFold(path[:len(volumePrefix)], volumePrefix)
+}
+
+// layerName returns the last element of a layer's path, "" if it has none.
+func layerName(path string) string {
+	switch name := winBase(path); name {
+	case ".", `\`:
+		return ""
+	default:
+		return name
+	}
+}
+
+const pipePrefix = `\\.\pipe\`
+
+// pipeName returns NAME of a path \\.\pipe\NAME.
+func pipeName(path string) (name string, ok bool) {
+	if len(path) <= len(pipePrefix) || !strings.EqualFold(fromSlash(path[:len(pipePrefix)]), pipePrefix) {
+		return "", false
+	}
+	return path[len(pipePrefix):], true
+}
+
+// pipePath returns the path of a pipe with the backslashes that HCS expects:
+// path may begin with //./pipe/. A slash in the pipe's name is part of the name.
+func pipePath(path string) string {
+	return fromSlash(path[:len(pipePrefix)]) + path[len(pipePrefix):]
+}
+
+const guidLen = len("00000000-0000-0000-0000-000000000000")
+
+// isGUID reports whether s is a GUID, without braces.
+func isGUID(s string) bool {
+	if len(s) != guidLen {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case !strings.ContainsRune("0123456789abcdefABCDEF", rune(c)):
+			return false
+		}
+	}
+	return true
 }

@@ -11,7 +11,8 @@ import (
 
 // runCmd is cmd.exe as far as it needs no file system: the operators &, &&, ||
 // and |, redirection to NUL and between streams, quotes and ^, %VARIABLES%,
-// and the commands of builtin. Everything else is a program of the Service.
+// and the commands of builtin. What cmd has besides is refused as not simulated.
+// Everything else is a program of the Service.
 func runCmd(p *Process) uint32 {
 	line, once, stay := cmdSwitches(p)
 	sh := &shell{p: p}
@@ -154,13 +155,20 @@ func (l *lineReader) next() (string, error) {
 
 // run carries out one line.
 func (sh *shell) run(line string) {
-	line = sh.expand(line)
+	line, ok := sh.expand(line)
+	if !ok {
+		return
+	}
 	if len(line) > maxLine {
 		printf(sh.p.Stderr, "The input line is too long.\n")
 		sh.fail(1)
 		return
 	}
 	steps := parseLine(line)
+	if what := unsimulatedBlock(steps); what != "" {
+		sh.notSimulated(what)
+		return
+	}
 	for i := 0; i < len(steps); {
 		end := i + 1
 		for end < len(steps) && steps[end].op == "|" {
@@ -180,20 +188,24 @@ func (sh *shell) run(line string) {
 }
 
 // expand replaces %NAME% by its value; an unknown one stays, as on a command
-// line.
-func (sh *shell) expand(line string) string {
+// line. It reports false if it failed.
+func (sh *shell) expand(line string) (expanded string, ok bool) {
 	var b strings.Builder
 	for {
-		before, rest, ok := strings.Cut(line, "%")
+		before, rest, found := strings.Cut(line, "%")
 		b.WriteString(before)
-		if !ok {
-			return b.String()
+		if !found {
+			return b.String(), true
 		}
-		name, after, ok := strings.Cut(rest, "%")
-		if value, known := sh.variable(name); ok && known {
+		name, after, closed := strings.Cut(rest, "%")
+		if value, known := sh.variable(name); closed && known {
 			b.WriteString(value)
 			line = after
 			continue
+		}
+		if what := sh.unsimulatedVariable(name); closed && what != "" {
+			sh.notSimulated(what)
+			return "", false
 		}
 		b.WriteByte('%')
 		line = rest
@@ -350,8 +362,8 @@ func (sh *shell) step(s step) {
 	defer func() { sh.p.Stdin, sh.p.Stdout, sh.p.Stderr = saved.Stdin, saved.Stdout, saved.Stderr }()
 	for _, r := range s.redirects {
 		if !sh.redirect(r) {
-			printf(saved.Stderr, "Access is denied.\n")
-			sh.fail(1)
+			sh.p.Stderr = saved.Stderr
+			sh.notSimulated("redirection to a file")
 			return
 		}
 	}
@@ -418,7 +430,8 @@ func (sh *shell) fail(level uint32) { sh.level, sh.failed = level, true }
 // builtin carries out a command that cmd knows by itself, if name is one; rest
 // is what follows the name.
 func (sh *shell) builtin(name, rest string) bool {
-	switch strings.ToLower(name) {
+	name = strings.ToLower(name)
+	switch name {
 	case "call":
 		sh.call(rest)
 	case "cd", "chdir":
@@ -433,7 +446,10 @@ func (sh *shell) builtin(name, rest string) bool {
 		printf(sh.p.Stdout, "\n%s\n", sh.version())
 	case "rem", "title":
 	default:
-		return false
+		if !slices.Contains(cmdCommands, name) {
+			return false
+		}
+		sh.notSimulated(name)
 	}
 	return true
 }
@@ -501,6 +517,10 @@ func (sh *shell) cd(rest string) {
 // set shows variables, or changes one.
 func (sh *shell) set(rest string) {
 	rest = strings.TrimLeft(rest, " \t")
+	if what := unsimulatedSet(rest); what != "" {
+		sh.notSimulated(what)
+		return
+	}
 	if body, ok := strings.CutPrefix(rest, `"`); ok {
 		rest, _, _ = strings.Cut(body, `"`)
 	}

@@ -59,7 +59,8 @@ func FuzzCommandLineRoundTrip(f *testing.F) {
 
 // FuzzCmd runs lines that nobody would write.
 func FuzzCmd(f *testing.F) {
-	for _, seed := range []string{"echo a & echo b", `"a" | "`, "%a%%", "> & <", "^", "set =", "cd /d", "exit -", "a>&", "@@echo", "call call", "cmd /c cmd", "cmd /s"} {
+	for _, seed := range []string{"echo a & echo b", `"a" | "`, "%a%%", "> & <", "^", "set =", "cd /d", "exit -", "a>&", "@@echo", "call call", "cmd /c cmd", "cmd /s",
+		"(", "if", "for %", "set /a", "%OS:~0%", "dir<", "findstr ^$", "findstr /c:", "find /"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -12,7 +12,8 @@
 // Go functions registered with WithProgram, and a handful of default ones: cmd,
 // ping, timeout, more, sort, find, findstr, hostname, whoami, powershell and
 // ServiceMonitor. Any other program is answered as Windows answers: file not
-// found.
+// found. What cmd and the others cannot do here, such as if, for, set /a, files
+// and regular expressions, ends with code 2 and "not simulated" on stderr.
 //
 // What goes wrong with a real service can be made to happen:
 //
@@ -26,7 +27,8 @@
 //   - a utility VM crashes: Crash
 //   - a process ends: ExitProcess
 //   - the HCS service goes away, and comes back: LoseService, RestoreService
-//   - the engine dies: Abandon
+//   - the engine dies: Client.Close, then a new Client that restores
+//   - a program dies that uses the Service without a Client: Abandon
 //   - a stopped system is left from a previous life: KeepStopped
 //   - anything else: OnCall
 //
@@ -35,6 +37,13 @@
 // When a test ends, whatever is left over fails it, and so does every violation
 // of the rules that the interfaces set: a system started twice, a handle used
 // after Close, closed twice, or closed while a call runs on it.
+//
+// A test that runs inside testing/synctest waits for no timeout: minutes pass in
+// an instant, and synctest.Wait returns when client and Service have nothing left
+// to do. Make the Service and the Client inside the bubble.
+//
+// NewLayers makes a LayerStore, which is the same for package layers: a host that
+// mounts and imports layers.
 //
 // TestComputeService is a suite of the behaviours that the client relies on, for
 // any ComputeService.

@@ -116,7 +116,7 @@ func checkIdentity(id string, doc *document) (libcontainerd.Code, string) {
 	case id == "" || doc.Name != id:
 		return libcontainerd.CodeInvalidParameter, "Name is not the id"
 	case doc.Credentials != "" && !json.Valid([]byte(doc.Credentials)):
-		return libcontainerd.CodeInvalidJSON, "Credentials is no JSON"
+		return libcontainerd.CodeInvalidJSON, "Credentials is not JSON"
 	}
 	return 0, ""
 }
@@ -163,7 +163,7 @@ func (s *Service) checkIsolation(doc *document) (libcontainerd.Code, string) {
 	return 0, ""
 }
 
-// isUtilityVM tells whether a folder can be a utility VM's image: any folder,
+// isUtilityVM reports whether a folder can be the image of a utility VM: any folder,
 // except the UtilityVM folder of a layer that has none.
 func (s *Service) isUtilityVM(imagePath string) bool {
 	layer, ok := strings.CutSuffix(normalPath(imagePath), `\utilityvm`)
@@ -197,7 +197,7 @@ func (s *Service) checkMappings(doc *document) (libcontainerd.Code, string) {
 	}
 	for i, device := range doc.AssignedDevices {
 		if !isGUID(device.InterfaceClassGuid) {
-			return libcontainerd.CodeInvalidParameter, fmt.Sprintf("AssignedDevices[%d] is no GUID", i)
+			return libcontainerd.CodeInvalidParameter, fmt.Sprintf("AssignedDevices[%d] is not a GUID", i)
 		}
 	}
 	for i, endpoint := range doc.EndpointList {
@@ -214,7 +214,7 @@ func (s *Service) checkMappings(doc *document) (libcontainerd.Code, string) {
 	return 0, ""
 }
 
-// isVolumePath tells whether path is \\?\Volume{GUID}, without a trailing
+// isVolumePath reports whether path is \\?\Volume{GUID}, without a trailing
 // backslash.
 func isVolumePath(path string) bool {
 	const prefix, suffix = `\\?\Volume{`, `}`
@@ -246,7 +246,7 @@ func isGUID(text string) bool {
 	return true
 }
 
-// isAbsolute tells whether a Windows path starts at a drive, a share or a root.
+// isAbsolute reports whether a Windows path starts at a drive, a share or a root.
 func isAbsolute(path string) bool {
 	path = strings.ReplaceAll(path, "/", `\`)
 	return len(path) >= 2 && path[1] == ':' || strings.HasPrefix(path, `\`)

@@ -26,10 +26,15 @@ func (e *engine) AttachStreams(_ string, pipes libcontainerd.IOPipe) error {
 	if pipes.Stderr != nil {
 		go io.Copy(io.Discard, pipes.Stderr)
 	}
-	go func() {
-		text, _ := io.ReadAll(pipes.Stdout)
-		e.output <- strings.TrimSpace(string(text))
-	}()
+	if pipes.Stdout != nil {
+		go func() {
+			text, _ := io.ReadAll(pipes.Stdout)
+			e.output <- strings.TrimSpace(string(text))
+		}()
+	}
+	if pipes.Stdin == nil {
+		return nil // the streams of a container that was taken up again may be gone
+	}
 	return pipes.Stdin.Close()
 }
 
@@ -126,4 +131,110 @@ func ExampleService_Fail() {
 	// Terminate web1
 	// Close web1
 	// left over: <nil>
+}
+
+// A Rule chooses calls, and a Fault says what happens to them. Here HCS starts the
+// second container, but its answer is an error: the client must not leave behind
+// what runs.
+func ExampleService_Inject() {
+	svc := hcstest.NewService()
+	client, err := libcontainerd.NewClient(newEngine(), libcontainerd.WithComputeService(svc))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	in := svc.Inject(hcstest.Rule{
+		Op:   hcstest.OpStart,
+		Skip: 1, // the first start passes
+		Fault: hcstest.Fault{
+			Err:  libcontainerd.CodeRPCFailed,
+			Done: true, // it is carried out all the same
+		},
+	})
+	for _, id := range []string{"web1", "web2"} {
+		err := client.Create(id, webSpec("ping", "-t", "localhost"))
+		fmt.Println(id, "refused:", errors.Is(err, libcontainerd.CodeRPCFailed))
+	}
+	fmt.Println("starts that failed:", in.Hits())
+
+	systems, err := svc.ComputeSystems("")
+	for _, system := range systems {
+		fmt.Println("runs:", system.ID)
+	}
+	svc.Heal() // the end of all faults
+	fmt.Println(err, client.Signal("web1", libcontainerd.SignalKill))
+	// Output:
+	// web1 refused: false
+	// web2 refused: true
+	// starts that failed: 1
+	// runs: web1
+	// <nil> <nil>
+}
+
+// An engine dies and comes back. Close plays its death: the containers run on, and
+// the first engine is told nothing more. The second engine takes them up again.
+func Example_restartOfTheEngine() {
+	svc := hcstest.NewService()
+	first, err := libcontainerd.NewClient(newEngine(), libcontainerd.WithComputeService(svc))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	spec := webSpec("ping", "-t", "localhost")
+	if err := first.Create("web1", spec); err != nil {
+		fmt.Println(err)
+		return
+	}
+	pids, err := first.GetPidsForContainer("web1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("the first engine dies:", first.Close())
+
+	engine := newEngine()
+	second, err := libcontainerd.NewClient(engine, libcontainerd.WithComputeService(svc))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// An engine has the spec and the pid of the init process on its disk.
+	if err := second.Restore("web1", libcontainerd.WithReattach(spec, uint32(pids[0]))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	state, err := second.State("web1")
+	fmt.Println("the second engine finds it", state, err)
+	if err := second.Signal("web1", libcontainerd.SignalTerminate); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("exit code", libcontainerd.ExitName((<-engine.exit).ExitCode))
+	fmt.Println(errors.Join(second.Close(), svc.Settle(time.Second)))
+	// Output:
+	// the first engine dies: <nil>
+	// the second engine finds it running <nil>
+	// exit code STATUS_CONTROL_C_EXIT
+	// <nil>
+}
+
+// oneLayer is a ComputeService that takes every layer for the same one.
+type oneLayer struct{ libcontainerd.ComputeService }
+
+func (oneLayer) LayerID(string) (string, error) { return aGUID, nil }
+
+const aGUID = "66d1ef4c-7a00-11e6-8948-00155ddbef9d"
+
+// The suite returns one error for each behaviour that is not as the client relies
+// on. A test fails if it returns any.
+func ExampleTestComputeService() {
+	svc := hcstest.NewService()
+	fmt.Println(hcstest.TestComputeService(svc, hcstest.SuiteConfig{}))
+	err := hcstest.TestComputeService(oneLayer{svc}, hcstest.SuiteConfig{})
+	fmt.Println(strings.ReplaceAll(err.Error(), aGUID, "GUID"))
+	// Output:
+	// <nil>
+	// a layer's id is a GUID that depends on its name alone: ids of one, one and two: "GUID", "GUID", "GUID"
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // defaultPrograms are the programs that every Service has. They do what the
-// real ones do as far as a container's streams and exit code show it; there is
-// no file system.
+// real ones do as far as a container's streams and exit code show it. There is
+// no file system. An option that they do not have is refused as not simulated.
 func defaultPrograms() map[string]Program {
 	return map[string]Program{
 		"cmd":            runCmd,
@@ -77,16 +77,25 @@ func runHostname(p *Process) uint32 {
 }
 
 func runWhoami(p *Process) uint32 {
+	if len(p.Args) > 1 {
+		return p.notSimulated("whoami " + p.Args[1])
+	}
 	printf(p.Stdout, "user manager\\%s\n", strings.ToLower(p.Getenv("USERNAME")))
 	return 0
 }
 
 func runMore(p *Process) uint32 {
+	if len(p.Args) > 1 {
+		return p.notSimulated("more " + p.Args[1])
+	}
 	_, _ = io.Copy(p.Stdout, p.Stdin)
 	return 0
 }
 
 func runSort(p *Process) uint32 {
+	if len(p.Args) > 1 {
+		return p.notSimulated("sort " + p.Args[1])
+	}
 	text, _ := io.ReadAll(p.Stdin)
 	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
 	slices.SortStableFunc(lines, func(a, b string) int {
@@ -100,57 +109,94 @@ func runSort(p *Process) uint32 {
 // regard to case; /c, their number.
 func runFind(p *Process) uint32 {
 	options, operands := p.options()
-	if len(operands) != 1 {
+	if len(operands) == 0 {
 		printf(p.Stderr, "FIND: Parameter format not correct\n")
 		return 2
 	}
-	return filter(p, options, operands)
+	if what := unsimulatedOption(options, "c", "i", "v"); what != "" {
+		return p.notSimulated("find " + what)
+	}
+	if len(operands) > 1 {
+		return p.notSimulated("find in a file")
+	}
+	return filter(p, search{
+		patterns: operands,
+		fold:     slices.Contains(options, "i"),
+		invert:   slices.Contains(options, "v"),
+		count:    slices.Contains(options, "c"),
+	})
 }
 
-// runFindstr is runFind for several strings, separated by blanks, that may be
-// anchored by ^ and $. /c:STRING is a string with blanks.
+// runFindstr prints the lines that contain one of several strings, separated by
+// blanks, that may be anchored by ^ and $; /v, the others; /i, without regard to
+// case; /l, whose anchors are text; /c:STRING, which contain one string with
+// blanks. No other regular expression is simulated.
 func runFindstr(p *Process) uint32 {
 	options, operands := p.options()
-	for i, option := range options {
-		if strings.HasPrefix(option, "c:") {
-			return filter(p, slices.Delete(options, i, i+1), []string{literalOption(p.Args, "c:")})
-		}
-	}
-	if len(operands) != 1 {
+	literal, hasLiteral := literalOption(p.Args, "c:")
+	options = slices.DeleteFunc(options, func(option string) bool { return strings.HasPrefix(option, "c:") })
+	if !hasLiteral && len(operands) == 0 {
 		printf(p.Stderr, "FINDSTR: Bad command line\n")
 		return 2
 	}
-	return filter(p, options, strings.Fields(operands[0]))
+	if what := unsimulatedOption(options, "i", "l", "r", "v"); what != "" {
+		return p.notSimulated("findstr " + what)
+	}
+	patterns := []string{literal}
+	if !hasLiteral {
+		patterns, operands = strings.Fields(operands[0]), operands[1:]
+	}
+	if len(operands) > 0 {
+		return p.notSimulated("findstr in a file")
+	}
+	// /C: searches for text unless /R says otherwise, everything else is a regular
+	// expression unless /L does.
+	anchors := !slices.Contains(options, "l") && (!hasLiteral || slices.Contains(options, "r"))
+	if anchors && slices.ContainsFunc(patterns, isRegularExpression) {
+		return p.notSimulated("findstr " + strings.Join(patterns, " "))
+	}
+	return filter(p, search{
+		patterns: patterns,
+		anchors:  anchors,
+		fold:     slices.Contains(options, "i"),
+		invert:   slices.Contains(options, "v"),
+	})
 }
 
 // literalOption finds the value of an option as it was written.
-func literalOption(args []string, name string) string {
+func literalOption(args []string, name string) (value string, ok bool) {
 	for _, arg := range args {
-		if len(arg) > len(name) && strings.EqualFold(arg[1:1+len(name)], name) {
-			return arg[1+len(name):]
+		if len(arg) > len(name) && (arg[0] == '/' || arg[0] == '-') && strings.EqualFold(arg[1:1+len(name)], name) {
+			return arg[1+len(name):], true
 		}
 	}
-	return ""
+	return "", false
 }
 
-func filter(p *Process, options, patterns []string) (exitCode uint32) {
-	fold := slices.Contains(options, "i")
-	invert := slices.Contains(options, "v")
-	count := slices.Contains(options, "c")
+// search is what find and findstr look for.
+type search struct {
+	patterns []string
+	anchors  bool // ^ and $ are the ends of a line
+	fold     bool // without regard to case
+	invert   bool // the lines that do not match
+	count    bool // only their number
+}
+
+func filter(p *Process, s search) (exitCode uint32) {
 	found := 0
 	lines := bufio.NewScanner(p.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := strings.TrimSuffix(lines.Text(), "\r")
-		if matchesAny(line, patterns, fold) == invert {
+		if s.matches(line) == s.invert {
 			continue
 		}
 		found++
-		if !count {
+		if !s.count {
 			printf(p.Stdout, "%s\n", line)
 		}
 	}
-	if count {
+	if s.count {
 		printf(p.Stdout, "%d\n", found)
 	}
 	if found == 0 {
@@ -159,13 +205,16 @@ func filter(p *Process, options, patterns []string) (exitCode uint32) {
 	return 0
 }
 
-func matchesAny(line string, patterns []string, fold bool) bool {
-	if fold {
+func (s search) matches(line string) bool {
+	if s.fold {
 		line = strings.ToLower(line)
 	}
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		if fold {
+	return slices.ContainsFunc(s.patterns, func(pattern string) bool {
+		if s.fold {
 			pattern = strings.ToLower(pattern)
+		}
+		if !s.anchors {
+			return strings.Contains(line, pattern)
 		}
 		body, atStart := strings.CutPrefix(pattern, "^")
 		body, atEnd := strings.CutSuffix(body, "$")

@@ -354,11 +354,18 @@ func (s *Service) RestoreService() {
 	}
 }
 
-// Abandon poses the end of the process that uses the Service, as when an engine
-// dies: every handle and every pipe end that was handed out is closed as Windows
-// closes them. Calls still made on them fail but count as no violation. Systems
-// go on, unless TerminateOnLastHandleClosed, and can be opened again; pipes that
-// were never taken stay with the process.
+// Abandon ends what a process of Windows loses when it dies: every handle and
+// every pipe end that was handed out is closed as Windows closes them. Calls still
+// made on them fail, but count as no violation. Systems go on, unless
+// TerminateOnLastHandleClosed, and can be opened again. Pipes that were never taken
+// stay with the process.
+//
+// Abandon does not stop the program that used the Service. A Client that runs on
+// takes the loss for the end of its containers: it reports exits, and it opens the
+// systems again and ends them. To play the death of an engine, call Client.Close
+// instead: no callback comes after it, the streams are closed, and the containers
+// run on for the next Client to restore. Abandon is for code that calls the Service
+// without a Client, and for a system whose streams nobody has taken.
 func (s *Service) Abandon() {
 	s.mu.Lock()
 	systems := s.liveLocked()
@@ -466,7 +473,10 @@ func (s *connection) check(c Call) error {
 // failure is the error that answers c. Why it came to that is for the reader
 // only; HCS does not tell.
 func (c Call) failure(code libcontainerd.Code, why string) error {
-	err := &libcontainerd.Error{Op: c.Op.words(), ContainerID: c.ID, Code: code}
+	err := &libcontainerd.Error{Op: c.Op.words(), Code: code}
+	if c.Op != OpLayerID { // ID is the name of a layer
+		err.ContainerID = c.ID
+	}
 	if c.Pid != 0 {
 		err.Process = fmt.Sprint(c.Pid)
 	}

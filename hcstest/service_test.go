@@ -1,6 +1,7 @@
 package hcstest_test
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -138,6 +139,8 @@ func TestCmd(t *testing.T) {
 		{name: "endless line", command: `cmd /c set R=call %R%%R%%R%&call %R%`, want: result{Errors: "The input line is too long.\r\n", Code: 1}},
 		{name: "find", command: `find /c "b"`, input: "abc\r\nx\r\nbb\r\n", want: result{Output: "2\r\n"}},
 		{name: "findstr with blanks", command: `findstr /C:"b c"`, input: "abc\r\nab c\r\n", want: result{Output: "ab c\r\n"}},
+		{name: "findstr of text", command: `findstr /L "^b a.c"`, input: "^b\r\nb\r\na.c\r\nabc\r\n", want: result{Output: "^b\r\na.c\r\n"}},
+		{name: "findstr of one text", command: `findstr /V /C:"^a.b"`, input: "^a.b c\r\na.b\r\n", want: result{Output: "a.b\r\n"}},
 		{name: "names", command: `cmd /c hostname&whoami`, want: result{Output: "web\r\nuser manager\\containeradministrator\r\n"}},
 		{name: "timeout", command: `timeout /t 0`, want: result{Output: "\r\nWaiting for 0 seconds, press a key to continue ...\r\n"}},
 		{name: "quoted program", command: `cmd /c "C:\my dir\hostname.exe"`, want: result{Output: "web\r\n"}},
@@ -158,6 +161,78 @@ func TestCmd(t *testing.T) {
 			}, test.input)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What is not simulated says so, and nothing is done in its stead.
+func TestUnsimulatedCommandsSayIt(t *testing.T) {
+	tests := []struct{ command, what string }{
+		{command: `cmd /c set /a 1+2`, what: "cmd: set /a"},
+		{command: `cmd /c set /A X=1`, what: "cmd: set /a"},
+		{command: `cmd /c set /p X=`, what: "cmd: set /p"},
+		{command: `cmd /c (echo a & echo b)`, what: "cmd: ("},
+		{command: `cmd /c "echo before & (echo a)"`, what: "cmd: ("},
+		{command: `cmd /c if exist C:\x echo yes`, what: "cmd: if"},
+		{command: `cmd /c "if 1==2 echo a & echo b"`, what: "cmd: if"},
+		{command: `cmd /c "echo before && IF(1)==(1) echo a"`, what: "cmd: if"},
+		{command: `cmd /c for %i in (1 2) do echo %i`, what: "cmd: for"},
+		{command: `cmd /c "echo a | for /f %i in ('more') do echo %i"`, what: "cmd: for"},
+		{command: `cmd /c call if 1==1 echo a`, what: "cmd: if"},
+		{command: `cmd /c dir C:\`, what: "cmd: dir"},
+		{command: `cmd /c type nul`, what: "cmd: type"},
+		{command: `cmd /c start ping`, what: "cmd: start"},
+		{command: `cmd /c echo a> C:\file`, what: "cmd: redirection to a file"},
+		{command: `cmd /c more < C:\file`, what: "cmd: redirection to a file"},
+		{command: `cmd /c echo %OS:~0,3%`, what: "cmd: %OS:~0,3%"},
+		{command: `cmd /c echo %OS:Windows=Linux%`, what: "cmd: %OS:Windows=Linux%"},
+		{command: `cmd /c echo %random%`, what: "cmd: %random%"},
+		{command: `findstr a.c`, what: "findstr a.c"},
+		{command: `findstr "x [ab]"`, what: "findstr x [ab]"},
+		{command: `findstr C:\dir`, what: `findstr C:\dir`},
+		{command: `findstr /R /C:"a.c d"`, what: "findstr a.c d"},
+		{command: `findstr /n a`, what: "findstr /n"},
+		{command: `findstr a file.txt`, what: "findstr in a file"},
+		{command: `findstr /C:a file.txt`, what: "findstr in a file"},
+		{command: `find /n "a"`, what: "find /n"},
+		{command: `find "a" file.txt`, what: "find in a file"},
+		{command: `sort /r`, what: "sort /r"},
+		{command: `more file.txt`, what: "more file.txt"},
+		{command: `whoami /all`, what: "whoami /all"},
+	}
+	svc := hcstest.New(t)
+	system := start(t, svc, "c1", spec())
+	defer stop(t, system)
+	for _, test := range tests {
+		t.Run(test.command, func(t *testing.T) {
+			output, errors, code := run(t, system, libcontainerd.ProcessConfig{CommandLine: test.command}, "abc\r\n")
+			if want := "hcstest: " + test.what + ": not simulated\r\n"; errors != want || output != "" || code != 2 {
+				t.Errorf("output %q, errors %q, code %d", output, errors, code)
+			}
+		})
+	}
+}
+
+// Only what is in a command's place counts, and a command that is refused is a
+// failure like any other.
+func TestUnsimulatedCommandsAreNoHindrance(t *testing.T) {
+	tests := map[string]string{
+		`cmd /c echo (a) if for %b`:              "(a) if for %b\r\n",
+		`cmd /c echo "(a)" ^(b`:                  "\"(a)\" (b\r\n",
+		`cmd /c set /a 1+1 2>nul || echo failed`: "failed\r\n",
+		`cmd /c set /a 1+1 2>nul & echo after`:   "after\r\n",
+		`cmd /c set X=(1)&call echo %X%`:         "(1)\r\n",
+		`cmd /c echo 10%:x %nosuch:~1%`:          "10%:x %nosuch:~1%\r\n",
+	}
+	svc := hcstest.New(t)
+	system := start(t, svc, "c1", spec())
+	defer stop(t, system)
+	for command, want := range tests {
+		t.Run(command, func(t *testing.T) {
+			output, errors, _ := run(t, system, libcontainerd.ProcessConfig{CommandLine: command}, "")
+			if output != want || errors != "" {
+				t.Errorf("output %q, want %q; errors %q", output, want, errors)
 			}
 		})
 	}
@@ -186,5 +261,15 @@ C:\>exit 5
 `, "\n", "\r\n")
 	if diff := cmp.Diff(want, output); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestErrorOfALayerDoesNotNameAContainer(t *testing.T) {
+	svc := hcstest.New(t)
+	svc.Fail(hcstest.OpLayerID, "", libcontainerd.CodeAccessDenied)
+	_, err := svc.LayerID("base")
+	wantCode(t, "layer id", err, libcontainerd.CodeAccessDenied)
+	if e, ok := errors.AsType[*libcontainerd.Error](err); !ok || e.ContainerID != "" || e.Op != "layer id" {
+		t.Errorf("got %v", err)
 	}
 }

@@ -26,6 +26,8 @@ func TestSimulatorPassesSuiteInBubble(t *testing.T) {
 	})
 }
 
+func TestExampleOfSynctest(t *testing.T) { stopsThoughTheShutdownHangs(t) }
+
 var errBroken = errors.New("broken")
 
 // TestSuiteNamesBrokenBehaviours breaks the simulator and sees the suite fail.

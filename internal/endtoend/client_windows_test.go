@@ -17,9 +17,9 @@ const (
 )
 
 func TestContainerFromCreateToExit(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	spec := testSpec("cmd", "/c", `"echo %GREETING%& echo oops 1>&2& exit 3"`)
+	spec := h.spec(t, "web", "cmd", "/c", `"echo %GREETING%& echo oops 1>&2& exit 3"`)
 	spec.Process.Env = []string{"GREETING=hello=world"}
 	e.create(t, "web", spec)
 	exit := e.await(t, "web", libcontainerd.StateExit)
@@ -32,17 +32,16 @@ func TestContainerFromCreateToExit(t *testing.T) {
 	if got := e.streams["web"].stderr.String(); got != "oops \r\n" {
 		t.Errorf("stderr %q", got)
 	}
-	if got, want := e.trace("web"), "start-container, exit init 3"; got != want {
-		t.Errorf("events %q, want %q", got, want)
-	}
-	e.create(t, "web", testSpec("cmd", "/c", "exit 0")) // the id is free again
+	h.wantTrace(t, e, "web", "start-container, exit init 3")
+	spec.Process.Args = []string{"cmd", "/c", "exit 0"}
+	e.create(t, "web", spec) // the id is free again
 	e.awaitNth(t, "web", libcontainerd.StateExit, 2)
 }
 
 func TestMissingProgramIsNotFound(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	err := e.Create("web", testSpec("no-such-program"))
+	err := e.Create("web", h.spec(t, "web", "no-such-program"))
 	if !errors.Is(err, errdefs.ErrNotFound) || !errors.Is(err, libcontainerd.CodeFileNotFound) {
 		t.Errorf("create: %v", err)
 	}
@@ -52,9 +51,9 @@ func TestMissingProgramIsNotFound(t *testing.T) {
 }
 
 func TestInputIsReadToItsEnd(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec(insideLine("copy")))
+	e.create(t, "web", h.spec(t, "web", h.inside(t, "copy")))
 	stdin := e.stdin("web")
 	if _, err := io.WriteString(stdin, "one\ntwo\n"); err != nil {
 		t.Error(err)
@@ -71,9 +70,9 @@ func TestInputIsReadToItsEnd(t *testing.T) {
 }
 
 func TestExecBesideARunningInit(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec("cmd"))
+	e.create(t, "web", h.spec(t, "web", "cmd"))
 	e.exec(t, "web", "hello", "cmd", "/c", `"echo from exec& exit 5"`)
 	e.exec(t, "web", "sleeper", "cmd")
 	if exit := e.await(t, "web", libcontainerd.StateExitProcess); exit.ExitCode != 5 || exit.ProcessID != "hello" {
@@ -91,17 +90,15 @@ func TestExecBesideARunningInit(t *testing.T) {
 	}
 	e.await(t, "web", libcontainerd.StateExit)
 	want := fmt.Sprintf("start-container, exit-process hello 5, exit-process sleeper %d, exit init %d", killedCode, killedCode)
-	if got := e.trace("web"); got != want {
-		t.Errorf("events %q, want %q", got, want)
-	}
+	h.wantTrace(t, e, "web", want)
 }
 
 func TestSignalsEndAContainer(t *testing.T) {
 	for signal, code := range map[int]uint32{15: shutdownCode, 9: killedCode} {
 		t.Run(fmt.Sprint(signal), func(t *testing.T) {
-			standIn(t)
+			h := anyHCS(t)
 			e := newEngine(t)
-			e.create(t, "web", testSpec("cmd"))
+			e.create(t, "web", h.spec(t, "web", "cmd"))
 			e.exec(t, "web", "second", "cmd")
 			if err := e.Signal("web", 0); err != nil {
 				t.Errorf("signal 0: %v", err)
@@ -111,8 +108,9 @@ func TestSignalsEndAContainer(t *testing.T) {
 			}
 			exit := e.await(t, "web", libcontainerd.StateExit)
 			want := fmt.Sprintf("start-container, exit-process second %d, exit init %d", code, code)
-			if got := e.trace("web"); got != want || exit.Err != nil {
-				t.Errorf("events %q, want %q; %v", got, want, exit.Err)
+			h.wantTrace(t, e, "web", want)
+			if exit.Err != nil {
+				t.Error(exit.Err)
 			}
 			if err := e.Signal("web", 0); !errdefs.IsNotFound(err) {
 				t.Errorf("signal 0 afterwards: %v", err)
@@ -122,9 +120,9 @@ func TestSignalsEndAContainer(t *testing.T) {
 }
 
 func TestResizeReachesTheConsole(t *testing.T) {
-	_, log := standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	spec := testSpec("cmd")
+	spec := h.spec(t, "web", "cmd")
 	spec.Process.Terminal = true
 	spec.Process.InitialConsoleSize = [2]int{25, 80}
 	e.create(t, "web", spec)
@@ -132,7 +130,7 @@ func TestResizeReachesTheConsole(t *testing.T) {
 		t.Error(err)
 	}
 	want := `{"Operation":"ConsoleSize","ConsoleSize":{"Height":40,"Width":120}}`
-	if call := log.find("HcsModifyProcess", "web"); call == nil || call.text != want {
+	if call := h.log.find("HcsModifyProcess", "web"); !h.isReal() && (call == nil || call.text != want) {
 		t.Errorf("HCS was told %v, want %s", call, want)
 	}
 	e.kill(t, "web")
@@ -159,23 +157,31 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	e.await(t, "vm", libcontainerd.StateExit)
 
-	e.create(t, "process", testSpec("cmd"))
-	if err := e.Pause("process"); !errdefs.IsNotImplemented(err) {
+}
+
+func TestProcessIsolationCannotBePaused(t *testing.T) {
+	h := anyHCS(t)
+	e := newEngine(t)
+	e.create(t, "web", h.spec(t, "web", "cmd"))
+	if err := e.Pause("web"); !errdefs.IsNotImplemented(err) {
 		t.Errorf("pause under process isolation: %v", err)
 	}
-	e.kill(t, "process")
+	e.kill(t, "web")
 }
 
 func TestStatsAndSummary(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec("cmd"))
-	e.exec(t, "web", "copy", insideLine("copy"))
+	e.create(t, "web", h.spec(t, "web", "cmd"))
+	e.exec(t, "web", "copy", h.inside(t, "copy"))
 	stats, err := e.Stats("web")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats.Uptime <= 0 || stats.Timestamp.Before(stats.ContainerStartTime) || stats.Storage.WriteSizeBytes == 0 || len(stats.Network) != 1 {
+	if stats.Uptime <= 0 || stats.Timestamp.Before(stats.ContainerStartTime) {
+		t.Errorf("stats %+v", stats)
+	}
+	if !h.isReal() && (stats.Storage.WriteSizeBytes == 0 || len(stats.Network) != 1) {
 		t.Errorf("stats %+v", stats)
 	}
 	pids, err := e.GetPidsForContainer("web")
@@ -183,10 +189,10 @@ func TestStatsAndSummary(t *testing.T) {
 		t.Fatalf("pids %v, %v", pids, err)
 	}
 	summary, err := e.Summary("web")
-	if err != nil || len(summary) != 2 {
+	if err != nil || len(summary) < 2 || len(summary) > 2 && !h.isReal() { // Windows has its own processes in it
 		t.Fatalf("summary %+v, %v", summary, err)
 	}
-	for i, s := range summary {
+	for i, s := range summary[:2] {
 		if int(s.Pid) != pids[i] || s.ImageName == "" || s.CreatedAt.IsZero() {
 			t.Errorf("summary of %d: %+v", pids[i], s)
 		}
@@ -212,20 +218,19 @@ func (r *restarts) ShouldRestart(uint32) (bool, chan error, error) {
 func (r *restarts) Cancel() error { return nil }
 
 func TestRestartManager(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	e := newEngine(t)
-	e.create(t, "web", testSpec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(&restarts{left: 2}))
+	e.create(t, "web", h.spec(t, "web", "cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(&restarts{left: 2}))
 	e.await(t, "web", libcontainerd.StateExit)
 	want := "start-container, restart init 4, start-container, restart init 4, start-container, exit init 4"
-	if got := e.trace("web"); got != want {
-		t.Errorf("events %q, want %q", got, want)
-	}
+	h.wantTrace(t, e, "web", want)
 }
 
 func TestRestore(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	first := newEngine(t)
-	first.create(t, "web", testSpec("cmd"))
+	spec := h.spec(t, "web", "cmd")
+	first.create(t, "web", spec)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -238,14 +243,15 @@ func TestRestore(t *testing.T) {
 			t.Errorf("%s: exit %+v", id, exit)
 		}
 	}
-	second.create(t, "web", testSpec("cmd", "/c", "exit 0"))
+	spec.Process.Args = []string{"cmd", "/c", "exit 0"}
+	second.create(t, "web", spec)
 	second.awaitNth(t, "web", libcontainerd.StateExit, 2)
 }
 
 func TestReattach(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	first := newEngine(t)
-	spec := testSpec("cmd")
+	spec := h.spec(t, "web", "cmd")
 	first.create(t, "web", spec)
 	pid := first.await(t, "web", libcontainerd.StateStart).Pid
 	if err := first.Close(); err != nil {
@@ -262,23 +268,19 @@ func TestReattach(t *testing.T) {
 	second.await(t, "web", libcontainerd.StateExitProcess)
 	second.kill(t, "web")
 	want := fmt.Sprintf("restore, exit-process hello 0, exit init %d", killedCode)
-	if got := second.trace("web"); got != want {
-		t.Errorf("events %q, want %q", got, want)
-	}
-	if got := first.trace("web"); got != "start-container" {
-		t.Errorf("the closed client was told %q", got)
-	}
+	h.wantTrace(t, second, "web", want)
+	h.wantTrace(t, first, "web", "start-container") // a closed client is told nothing more
 }
 
 func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
-	standIn(t)
+	h := anyHCS(t)
 	first := newEngine(t)
-	first.create(t, "orphan", testSpec("cmd"))
+	first.create(t, "orphan", h.spec(t, "orphan", "cmd"))
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
 	second := newEngine(t)
-	second.create(t, "claimed", testSpec("cmd"))
+	second.create(t, "claimed", h.spec(t, "claimed", "cmd"))
 	ended, err := second.Reconcile(t.Context(), "")
 	if err != nil || len(ended) != 1 || ended[0].ID != "orphan" {
 		t.Errorf("reconciled %v, %v", ended, err)
@@ -286,20 +288,29 @@ func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
 	second.kill(t, "claimed")
 }
 
-func TestFiftyContainersAtOnce(t *testing.T) {
-	standIn(t)
+func TestManyContainersAtOnce(t *testing.T) {
+	h := anyHCS(t)
+	count := 50
+	if h.isReal() {
+		count = 10 // each has a scratch to be made and mounted
+	}
+	var specs []libcontainerd.Spec
+	for i := range count {
+		id := fmt.Sprint("c", i)
+		specs = append(specs, h.spec(t, id, "cmd", "/c", fmt.Sprintf(`"echo %s& exit %d"`, id, i)))
+	}
 	e := newEngine(t)
 	var all sync.WaitGroup
-	for i := range 50 {
+	for i := range count {
 		all.Go(func() {
 			id := fmt.Sprint("c", i)
-			if err := e.Create(id, testSpec("cmd", "/c", fmt.Sprintf(`"echo %s& exit %d"`, id, i))); err != nil {
+			if err := e.Create(id, specs[i]); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	for i := range 50 {
+	for i := range count {
 		id := fmt.Sprint("c", i)
 		if exit := e.await(t, id, libcontainerd.StateExit); exit.ExitCode != uint32(i) {
 			t.Errorf("%s: exit %+v", id, exit)

@@ -1,6 +1,13 @@
 // Package endtoend tests the module whole: its client, its command, its adapters
-// and the real hcsshim in Windows binaries, on the stand-in vmcompute.dll of
-// internal/vmcompute. internal/wine/test.sh runs it; everywhere else only the
-// conformance suite of package hcstest can be run, on a Windows host whose own
-// HCS LIBCONTAINERD_HCS=1 releases for that.
+// and the real hcsshim in Windows binaries.
+//
+//   - LIBCONTAINERD_STANDIN=1 runs all tests on the stand-in vmcompute.dll of
+//     internal/vmcompute, as internal/wine/test.sh does.
+//   - LIBCONTAINERD_HCS=1 runs the conformance suite, the client's tests and the
+//     cycles on the HCS of a Windows host. LIBCONTAINERD_HCS_LAYERS names the folder
+//     of the image that the containers get: see make test-hcs.
+//   - LIBCONTAINERD_PROBES=FOLDER besides one of them lets the probes write what
+//     they find into files there.
+//
+// Without any of them every test is skipped.
 package endtoend

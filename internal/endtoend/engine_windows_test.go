@@ -66,7 +66,7 @@ func newEngine(t *testing.T, options ...libcontainerd.RemoteOption) *engine {
 	t.Helper()
 	e := &engine{streams: make(map[string]*engineStreams)}
 	e.changed = sync.NewCond(&e.mu)
-	client, err := libcontainerd.NewClient(e, append(append(patient(), quiet()), options...)...)
+	client, err := libcontainerd.NewClient(e, append(append(patient(), quiet(), libcontainerd.WithOwner(owner)), options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

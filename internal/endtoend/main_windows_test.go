@@ -21,16 +21,18 @@ import (
 // The test binary is also what runs in the containers where Wine's cmd.exe has
 // no program for it.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "inside" {
-		inside(os.Args[2])
+	if len(os.Args) >= 3 && os.Args[1] == "inside" {
+		inside(os.Args[2], os.Args[3:])
 	}
 	logrus.SetOutput(io.Discard) // hcsshim's: an error for every handle closed before its process ends
 	os.Exit(m.Run())
 }
 
 // inside is the program in a container.
-func inside(job string) {
+func inside(job string, args []string) {
 	switch job {
+	case "talk":
+		talk(args[0])
 	case "copy":
 		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -40,6 +42,23 @@ func inside(job string) {
 		windows.ExitProcess(0xc000013a)
 	}
 	os.Exit(0)
+}
+
+// talk writes a line to stdout every tenth of a second, for at most a minute, and
+// to a file what came of it.
+func talk(file string) {
+	record, err := os.Create(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for i := range 600 {
+		_, written := fmt.Println("line", i)
+		if _, err := fmt.Fprintln(record, "line", i, "error:", written); err != nil {
+			os.Exit(1)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // insideLine is the command line that does job.

@@ -1,7 +1,6 @@
 package endtoend
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,47 +13,32 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
 // TestConformance proves that HCS, as hcsshim shows it, behaves as the client
-// relies on. On a Windows host LIBCONTAINERD_HCS_SPEC should name an OCI
-// config.json of a process-isolated container with cmd, whose layers exist.
+// relies on.
 func TestConformance(t *testing.T) {
-	if os.Getenv("LIBCONTAINERD_STANDIN") == "" && os.Getenv("LIBCONTAINERD_HCS") == "" {
-		t.Skip("LIBCONTAINERD_HCS=1 runs it on this host's HCS")
-	}
+	h := anyHCS(t)
 	service, err := libcontainerd.HostService()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := hcstest.TestComputeService(service, suiteConfig(t)); err != nil {
-		t.Error(err)
-	}
-}
-
-func suiteConfig(t *testing.T) hcstest.SuiteConfig {
-	t.Helper()
-	if file := os.Getenv("LIBCONTAINERD_HCS_SPEC"); file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		spec := specFromJSON(t, text)
-		return hcstest.SuiteConfig{Spec: &spec}
-	}
-	process := testSpec()
-	hyperV := hyperVSpec(t)
-	return hcstest.SuiteConfig{
-		Spec:    &process,
-		Timeout: 30 * time.Second,
-		HyperV:  &hyperV,
+	spec := h.spec(t, "hcstest")
+	config := hcstest.SuiteConfig{
+		Spec: &spec,
 		Commands: hcstest.SuiteCommands{
-			Copy: insideLine("copy"),
+			Copy: h.inside(t, "copy"),
 			Run:  "cmd", // which waits for a command
 		},
+	}
+	if !h.isReal() {
+		hyperV := hyperVSpec(t)
+		config.HyperV, config.Timeout = &hyperV, 30*time.Second
+	}
+	if err := hcstest.TestComputeService(service, config); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -463,17 +447,4 @@ func TestStreamsAreWhole(t *testing.T) {
 	if err := errors.Join(stdout.Close(), process.Close()); err != nil {
 		t.Error(err)
 	}
-}
-
-func specFromJSON(t *testing.T, text []byte) libcontainerd.Spec {
-	t.Helper()
-	var oci specs.Spec
-	if err := json.Unmarshal(text, &oci); err != nil {
-		t.Fatal(err)
-	}
-	spec, err := libcontainerd.SpecFromOCI(&oci)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
 }

@@ -5,15 +5,6 @@
 #include <stdlib.h>
 #include <wchar.h>
 
-/* One call, from enter to leave. */
-struct call {
-	const char *name;
-	wchar_t *id;         /* of the system concerned, for the log */
-	struct fault fault;
-	wchar_t **result;
-	hresult refused; /* why enter said no */
-};
-
 static INIT_ONCE threads_once = INIT_ONCE_STATIC_INIT;
 
 static BOOL CALLBACK start_threads(INIT_ONCE *once, void *parameter, void **context)
@@ -35,7 +26,7 @@ static void explain(struct call *call, DWORD hr)
 	*call->result = text_for_caller(&out);
 }
 
-static hresult leave(struct call *call, hresult hr)
+hresult leave(struct call *call, hresult hr)
 {
 	unlock();
 	if ((int)hr < 0 && hr != HCS_PENDING) {
@@ -58,7 +49,7 @@ static BOOL refuse(struct call *call, hresult hr)
 /* Begins a call: logs it, lets an ordered fault happen, and takes the lock.
  * FALSE means that the call ends here, with call->refused. A call has a handle
  * or, if it has none yet, an id. */
-static BOOL enter(struct call *call, const char *name, struct handle *handle, const wchar_t *id, const wchar_t *text, wchar_t **result)
+BOOL enter(struct call *call, const char *name, struct handle *handle, const wchar_t *id, const wchar_t *text, wchar_t **result)
 {
 	memset(call, 0, sizeof(*call));
 	call->name = name;

@@ -116,6 +116,16 @@ static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3]
 	return error;
 }
 
+/* Two command lines start no program: such a process costs next to nothing. */
+static BOOL without_program(const wchar_t *parameters, struct start *start)
+{
+	wchar_t *command = json_string(json_member(parameters, L"CommandLine"));
+	start->over = command && !wcscmp(command, L"standin:over");
+	BOOL without = start->over || (command && !wcscmp(command, L"standin:run"));
+	free(command);
+	return without;
+}
+
 hresult process_start(const wchar_t *parameters, struct start *start)
 {
 	static const wchar_t *asked[] = {L"CreateStdInPipe", L"CreateStdOutPipe", L"CreateStdErrPipe"};
@@ -130,6 +140,13 @@ hresult process_start(const wchar_t *parameters, struct start *start)
 			error = GetLastError();
 	if (start->console && !streams[2].theirs)
 		streams[2].theirs = streams[1].theirs; /* a console has one output */
+	if (!error && without_program(parameters, start)) {
+		for (int i = 0; i < 3; i++) {
+			start->theirs[i] = i == 2 && start->console ? NULL : streams[i].theirs;
+			start->ours[i] = streams[i].ours;
+		}
+		return 0;
+	}
 	if (!error)
 		error = start_suspended(parameters, streams, &start->started);
 	if (streams[2].theirs != streams[1].theirs)
@@ -147,10 +164,47 @@ hresult process_start(const wchar_t *parameters, struct start *start)
 void process_abandon(struct start *start)
 {
 	TerminateProcess(start->started.hProcess, ERROR_PROCESS_ABORTED);
-	CloseHandle(start->started.hThread);
-	CloseHandle(start->started.hProcess);
-	for (int i = 0; i < 3; i++)
+	close_handle(start->started.hThread);
+	close_handle(start->started.hProcess);
+	for (int i = 0; i < 3; i++) {
 		close_handle(start->ours[i]);
+		close_handle(start->theirs[i]);
+	}
+}
+
+/* Ends a process that has no program. Its system is told by the caller. */
+static void end_without_program(struct process *process, DWORD exit_code)
+{
+	process->exit_code = exit_code;
+	process->exited = TRUE;
+	for (int i = 0; i < 3; i++)
+		close_handle(process->theirs[i]);
+	close_handle(process->stdin_end);
+	process->stdin_end = NULL;
+	notify_process(process);
+}
+
+static void run_without_program(struct process *process, struct start *start)
+{
+	static DWORD pids = 0x40000000;
+
+	process->pid = pids += 4;
+	memcpy(process->theirs, start->theirs, sizeof(process->theirs));
+	if (start->over)
+		end_without_program(process, 0);
+}
+
+static void run_program(struct process *process, struct start *start)
+{
+	struct system *system = process->system;
+	JOBOBJECT_ASSOCIATE_COMPLETION_PORT port = {system, exits};
+
+	process->handle = start->started.hProcess;
+	process->pid = start->started.dwProcessId;
+	SetInformationJobObject(system->job, JobObjectAssociateCompletionPortInformation, &port, sizeof(port));
+	AssignProcessToJobObject(system->job, process->handle);
+	ResumeThread(start->started.hThread);
+	CloseHandle(start->started.hThread);
 }
 
 struct process *process_run(struct system *system, struct start *start, struct process_information *info)
@@ -158,19 +212,16 @@ struct process *process_run(struct system *system, struct start *start, struct p
 	struct process *process = calloc(1, sizeof(*process));
 
 	process->system = system;
-	process->handle = start->started.hProcess;
-	process->pid = start->started.dwProcessId;
 	process->console = start->console;
 	process->next = system->processes;
 	system->processes = process;
 	if (start->ours[0])
 		DuplicateHandle(GetCurrentProcess(), start->ours[0], GetCurrentProcess(), &process->stdin_end,
 			0, FALSE, DUPLICATE_SAME_ACCESS);
-	JOBOBJECT_ASSOCIATE_COMPLETION_PORT port = {system, exits};
-	SetInformationJobObject(system->job, JobObjectAssociateCompletionPortInformation, &port, sizeof(port));
-	AssignProcessToJobObject(system->job, process->handle);
-	ResumeThread(start->started.hThread);
-	CloseHandle(start->started.hThread);
+	if (start->started.hProcess)
+		run_program(process, start);
+	else
+		run_without_program(process, start);
 
 	memset(info, 0, sizeof(*info));
 	info->pid = process->pid;
@@ -190,6 +241,10 @@ hresult process_terminate(struct process *process, DWORD exit_code)
 {
 	if (process->exited)
 		return HCS_PROCESS_STOPPED;
+	if (!process->handle) {
+		end_without_program(process, exit_code);
+		return 0;
+	}
 	if (!TerminateProcess(process->handle, exit_code))
 		return WIN32_HR(GetLastError());
 	return 0;
@@ -223,7 +278,7 @@ void process_release(struct process *process)
 	while (*at != process)
 		at = &(*at)->next;
 	*at = process->next;
-	CloseHandle(process->handle);
+	close_handle(process->handle);
 	free(process);
 }
 
@@ -293,7 +348,7 @@ void process_list(struct text *out, struct system *system)
 		FILETIME created, exited, kernel, user;
 		PROCESS_MEMORY_COUNTERS memory = {.cb = sizeof(memory)};
 		wchar_t image[MAX_PATH] = L"";
-		if (p->exited)
+		if (p->exited || !p->handle)
 			continue;
 		GetProcessTimes(p->handle, &created, &exited, &kernel, &user);
 		GetProcessMemoryInfo(p->handle, &memory, sizeof(memory));
@@ -321,7 +376,7 @@ void process_statistics(struct text *out, struct system *system)
 	for (struct process *p = system->processes; p; p = p->next) {
 		FILETIME created, exited, k, u;
 		PROCESS_MEMORY_COUNTERS counters = {.cb = sizeof(counters)};
-		if (p->exited)
+		if (p->exited || !p->handle)
 			continue;
 		GetProcessTimes(p->handle, &created, &exited, &k, &u);
 		GetProcessMemoryInfo(p->handle, &counters, sizeof(counters));

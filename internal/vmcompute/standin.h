@@ -5,6 +5,7 @@
  * each HCS process, and notifies from threads of its own, as Windows does.
  *
  *   calls.c    the HCS calls that hcsshim makes
+ *   layers.c   the calls for layers, whose state is on disk
  *   system.c   compute systems: their table, states and ends
  *   process.c  the processes in them, with their pipes
  *   notify.c   handles, callbacks, and the thread that calls them
@@ -84,6 +85,7 @@ struct system {
 	wchar_t *id, *owner;
 	enum state state;
 	BOOL hyperv, terminate_on_last_close;
+	wchar_t *scratch;  /* folder of its scratch layer */
 	BOOL ending;       /* stops as soon as no process is left */
 	DWORD exit_status; /* of the notification of its end */
 	int handles;
@@ -101,13 +103,22 @@ void system_process_ended(struct system *system);
 void system_release(struct system *system); /* frees it if it has stopped and nobody holds it */
 wchar_t *system_properties(struct system *system, const wchar_t *query);
 wchar_t *system_list(const wchar_t *query);
+BOOL system_uses(const wchar_t *scratch); /* one that has not stopped */
+
+/* ---- layers.c ---- */
+
+enum layer_state { INACTIVE, ACTIVE, PREPARED };
+
+BOOL folder_exists(const wchar_t *path);
+enum layer_state layer_state(const wchar_t *folder);
 
 /* ---- process.c ---- */
 
 struct process {
 	struct process *next;
 	struct system *system;
-	HANDLE handle;
+	HANDLE handle; /* NULL: no program runs */
+	HANDLE theirs[3]; /* of a process without a program: the far ends of its pipes */
 	DWORD pid;
 	BOOL console; /* was asked to emulate one */
 	HANDLE stdin_end; /* second handle to our end of stdin, closed on CloseStdin */
@@ -124,8 +135,10 @@ struct process_information {
 
 /* A process that is started, but suspended and in no system yet. */
 struct start {
-	PROCESS_INFORMATION started;
-	HANDLE ours[3]; /* our ends of its pipes */
+	PROCESS_INFORMATION started; /* zero if no program is to run */
+	BOOL over;        /* without a program: it has ended when it is made */
+	HANDLE ours[3];   /* our ends of its pipes */
+	HANDLE theirs[3]; /* the far ends, if no program has them */
 	BOOL console;
 };
 
@@ -156,6 +169,20 @@ void fault_hang(void);
 BOOL fault_service_gone(void);
 void log_line(const char *what, const wchar_t *id, const wchar_t *text);
 void log_status(const char *what, const wchar_t *id, DWORD status);
+
+/* ---- calls.c ---- */
+
+/* One call, from enter to leave. */
+struct call {
+	const char *name;
+	wchar_t *id; /* of the system concerned, for the log */
+	struct fault fault;
+	wchar_t **result;
+	hresult refused; /* why enter said no */
+};
+
+BOOL enter(struct call *call, const char *name, struct handle *handle, const wchar_t *id, const wchar_t *text, wchar_t **result);
+hresult leave(struct call *call, hresult hr);
 
 /* ---- json.c ---- */
 

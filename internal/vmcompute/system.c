@@ -15,6 +15,14 @@ struct system *system_find(const wchar_t *id)
 	return NULL;
 }
 
+BOOL system_uses(const wchar_t *scratch)
+{
+	for (struct system *s = systems; s; s = s->next)
+		if (s->state != STOPPED && s->scratch && !_wcsicmp(s->scratch, scratch))
+			return TRUE;
+	return FALSE;
+}
+
 /* A job holds a system's processes together, as a silo does on Windows, and
  * ends them when this process goes. */
 static HANDLE new_job(void)
@@ -41,12 +49,18 @@ hresult system_create(const wchar_t *id, const wchar_t *document, struct system 
 		return WIN32_HR(ERROR_INVALID_PARAMETER); /* process isolation has a volume, Hyper-V has none */
 	if (system_find(id))
 		return HCS_SYSTEM_EXISTS;
+	wchar_t *scratch = json_string(json_member(document, L"LayerFolderPath"));
+	if (scratch && !hyperv && folder_exists(scratch) && layer_state(scratch) != PREPARED) {
+		free(scratch);
+		return WIN32_HR(ERROR_NOT_READY); /* what is there is not mounted */
+	}
 
 	struct system *system = calloc(1, sizeof(*system));
 	system->id = _wcsdup(id);
 	system->owner = json_string(json_member(document, L"Owner"));
 	if (!system->owner)
 		system->owner = _wcsdup(L"");
+	system->scratch = scratch;
 	system->hyperv = hyperv;
 	system->terminate_on_last_close = json_true(json_member(document, L"TerminateOnLastHandleClosed"));
 	system->job = new_job();
@@ -106,6 +120,7 @@ void system_release(struct system *system)
 	CloseHandle(system->job);
 	free(system->id);
 	free(system->owner);
+	free(system->scratch);
 	free(system);
 }
 

@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it: where things are, and how Wine is run.
 # $root must be the project's folder.
+# shellcheck shell=sh disable=SC2034,SC2154 # the scripts set $root and use the others
 
 build=$root/build/wine
 wine=/usr/lib/wine/wine64

@@ -2,8 +2,9 @@
 # Makes ready what the Windows binaries run on: Wine and a compiler from Debian's
 # packages, the stand-in DLLs, and a Wine prefix of our own that has them. All
 # of it goes to build/wine; what is there already is used.
+# shellcheck disable=SC2086 # $packages and $flags are lists
 set -eu
-root=$(CDPATH= cd "$(dirname "$0")/../.." && pwd)
+root=$(CDPATH="" cd "$(dirname "$0")/../.." && pwd)
 . "$root/internal/wine/env.sh"
 
 packages="wine64 gcc-mingw-w64-x86-64"
@@ -31,7 +32,7 @@ sed /HNSCall/d "$source/vmcompute.def" >"$build/tp4/vmcompute.def"
 for def in "$source/vmcompute.def" "$build/tp4/vmcompute.def"; do
 	dll=$build/vmcompute.dll
 	[ "$def" = "$build/tp4/vmcompute.def" ] && dll=$build/tp4/vmcompute.dll
-	$cc $flags -o "$dll" "$source/calls.c" "$source/system.c" "$source/process.c" "$source/notify.c" \
+	$cc $flags -o "$dll" "$source/calls.c" "$source/layers.c" "$source/system.c" "$source/process.c" "$source/notify.c" \
 		"$source/faults.c" "$source/json.c" "$def" -lole32 -lpsapi
 done
 $cc $flags -o "$build/bcryptprimitives.dll" "$source/bcryptprimitives.c" "$source/bcryptprimitives.def" -ladvapi32

@@ -1,0 +1,102 @@
+package libcontainerd
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// handle keeps a handle to HCS open until the last call on it has come back, and
+// closes it then. A Close while another call runs would wait for that call, and
+// keep new ones from being made.
+type handle[T interface{ Close() error }] struct {
+	value T
+	of    Operation // what it is a handle to
+
+	mu      sync.Mutex // guards following
+	users   int        // calls that run
+	closing bool       // no further call may begin
+
+	closed chan struct{} // closed by finish, once value is closed or given up
+}
+
+func newHandle[T interface{ Close() error }](value T, of Operation) *handle[T] {
+	return &handle[T]{value: value, of: of, closed: make(chan struct{})}
+}
+
+// acquire lets a call begin. It reports false if the handle is being closed.
+func (h *handle[T]) acquire() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.users++
+	return true
+}
+
+// release ends a call, and closes the handle if that was asked for meanwhile.
+func (h *handle[T]) release(c *client) {
+	h.mu.Lock()
+	h.users--
+	last := h.closing && h.users == 0
+	h.mu.Unlock()
+	if last {
+		c.tasks.start(func() { h.finish(c) })
+	}
+}
+
+// close asks for the end of the handle, and returns at once. It reports false if
+// the end must wait for a call.
+func (h *handle[T]) close(c *client) bool {
+	h.mu.Lock()
+	idle := h.users == 0
+	first := !h.closing
+	h.closing = true
+	h.mu.Unlock()
+	if first && idle {
+		c.tasks.start(func() { h.finish(c) })
+	}
+	return idle
+}
+
+// closeWait closes the handle and waits until it is closed, for as long as the
+// grace. One that a call uses closes when that call comes back.
+func (h *handle[T]) closeWait(c *client) {
+	if h.close(c) {
+		await(h.closed, c.grace)
+	}
+}
+
+// isClosing reports whether close was called.
+func (h *handle[T]) isClosing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing
+}
+
+// finish closes the handle. HCS may refuse that while it is away, and then the
+// handle is still open: finish tries again for as long as the grace.
+func (h *handle[T]) finish(c *client) {
+	defer close(h.closed)
+	refused := soon(c.grace)
+	for {
+		err := h.value.Close()
+		if err == nil {
+			return
+		}
+		pause, more := refused.next()
+		if !more {
+			c.log(h.of.ContainerID).WithField("process", h.of.Process).
+				WithError(newError(OpClose, h.of.ContainerID, h.of.Process, err)).
+				Error("handle cannot be closed and is given up")
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// errGone is the answer to a call on a handle that is closed.
+var errGone = fmt.Errorf("it has ended: %w", errdefs.ErrFailedPrecondition)

@@ -1,0 +1,27 @@
+package layers
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/windows"
+)
+
+// tryLock takes an exclusive lock on an open file, which lasts until the file is
+// closed or the process ends. It returns false if somebody else has the lock.
+//
+// The byte that is locked lies far behind the content: Windows keeps others from
+// reading what is locked.
+func tryLock(f *os.File) (bool, error) {
+	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	at := windows.Overlapped{OffsetHigh: 1}
+	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &at)
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// pathKey returns the form of a path in which equal folders are equal.
+func pathKey(path string) string { return strings.ToLower(path) }
