@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-609fd248/libcontainerd"
+)
+
+// RestartPolicy says when a container that has exited is started again. The zero
+// value is Never. As text, in JSON and in flags, it is what String returns.
+//
+// The pause before a restart is 100 ms, and doubles with each, up to a minute; a run
+// of 10 seconds or more makes it 100 ms again. Stop and Kill end the container under
+// every policy.
+//
+// When a new engine finds a container that ended while no engine watched it, or
+// that had exited before, the policy is asked again.
+type RestartPolicy struct {
+	kind policyKind
+	max  int // for onFailure, 0: no limit
+}
+
+type policyKind string
+
+const (
+	never         policyKind = ""
+	onFailure     policyKind = "on-failure"
+	unlessStopped policyKind = "unless-stopped"
+	always        policyKind = "always"
+)
+
+// Never does not restart.
+func Never() RestartPolicy { return RestartPolicy{} }
+
+// OnFailure restarts a container whose exit code is not 0, at most max times; 0 means
+// without limit.
+func OnFailure(max int) RestartPolicy { return RestartPolicy{kind: onFailure, max: max} }
+
+// UnlessStopped restarts always, but a new engine does not start a container that
+// was stopped or killed before.
+func UnlessStopped() RestartPolicy { return RestartPolicy{kind: unlessStopped} }
+
+// Always restarts always; a new engine also starts a container that was stopped or
+// killed before.
+func Always() RestartPolicy { return RestartPolicy{kind: always} }
+
+// String returns the policy as Docker writes it: "no", "on-failure",
+// "on-failure:3", "unless-stopped" or "always".
+func (p RestartPolicy) String() string {
+	switch {
+	case p.kind == never:
+		return "no"
+	case p.kind == onFailure && p.max != 0:
+		return fmt.Sprintf("%s:%d", onFailure, p.max)
+	}
+	return string(p.kind)
+}
+
+// MarshalText returns what String returns.
+func (p RestartPolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what String returns; "" means "no". Any other text is
+// errdefs.ErrInvalidArgument.
+func (p *RestartPolicy) UnmarshalText(text []byte) error {
+	kind, limit, limited := strings.Cut(string(text), ":")
+	read := RestartPolicy{kind: policyKind(kind)}
+	switch read.kind {
+	case "no":
+		read.kind = never
+	case never, onFailure, unlessStopped, always:
+	default:
+		return invalid(fmt.Sprintf("restart policy %q is none of no, on-failure[:N], unless-stopped and always", text))
+	}
+	if limited {
+		n, err := strconv.Atoi(limit)
+		if err != nil || n < 0 || read.kind != onFailure {
+			return invalid(fmt.Sprintf("limit of the restart policy %q: only on-failure has one, a number from 0", text))
+		}
+		read.max = n
+	}
+	*p = read
+	return nil
+}
+
+// restarts reports whether a container is started again that has exited with code,
+// without being stopped, and was restarted n times before.
+func (p RestartPolicy) restarts(code uint32, n int) bool {
+	switch p.kind {
+	case unlessStopped, always:
+		return true
+	case onFailure:
+		return code != 0 && (p.max == 0 || n < p.max)
+	}
+	return false
+}
+
+// revives reports whether a new engine starts a container that has exited.
+func (p RestartPolicy) revives(code uint32, n int, stopped bool) bool {
+	return p.kind == always || !stopped && p.restarts(code, n)
+}
+
+// The pauses before restarts, and the run that makes the next pause short again.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = time.Minute
+	goodRun    = 10 * time.Second
+)
+
+// nextPause returns the pause that follows last, after a run of length ran.
+func nextPause(last, ran time.Duration) time.Duration {
+	if last == 0 || ran >= goodRun {
+		return firstPause
+	}
+	return min(2*last, maxPause)
+}
+
+// restarter is the libcontainerd.RestartManager of a container.
+type restarter struct {
+	container *Container
+
+	mu     sync.Mutex    // guards following
+	cancel chan struct{} // closed to end the pause; nil: there is none
+}
+
+var _ libcontainerd.RestartManager = (*restarter)(nil)
+
+// ShouldRestart lets the restart begin once the output is complete and the pause
+// is over.
+func (r *restarter) ShouldRestart(code uint32) (bool, chan error, error) {
+	pause, output, ok := r.container.beforeRestart(code)
+	if !ok {
+		return false, nil, nil
+	}
+	begin := make(chan error, 1)
+	cancel := make(chan struct{})
+	r.mu.Lock()
+	r.cancel = cancel
+	r.mu.Unlock()
+	engine := r.container.engine
+	err := engine.spawn(func() {
+		if err := output.wait(engine.closing); err != nil && !isClosed(engine.closing) {
+			engine.warn(r.container.id, "output before a restart is not complete", err)
+		}
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			begin <- nil
+		case <-cancel: // the client does not wait any longer
+		case <-engine.closing:
+		}
+	})
+	return err == nil, begin, nil
+}
+
+// Cancel ends the pause.
+func (r *restarter) Cancel() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cancel != nil {
+		close(r.cancel)
+		r.cancel = nil
+	}
+	return nil
+}
