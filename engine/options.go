@@ -54,8 +54,8 @@ func (s settings) ownerName() string {
 }
 
 func (s settings) remoteOptions() []libcontainerd.RemoteOption {
-	options := append(s.client[:len(s.client):len(s.client)], s.own...)
-	return append(options, libcontainerd.WithOwner(s.ownerName()))
+	options := append([]libcontainerd.RemoteOption{libcontainerd.WithOwner(s.ownerName())}, s.client...)
+	return append(options, s.own...)
 }
 
 // WithStateDir keeps the state of the containers in dir, which is created if it
@@ -128,8 +128,9 @@ func WithSlog(logger *slog.Logger) Option {
 }
 
 // WithClientOptions passes options on to the libcontainerd.Client of the engine,
-// such as timeouts or an observer. Owner, compute service and logger are set by
-// the options of this package.
+// such as timeouts or an observer. Compute service and logger are set by the options
+// of this package. An owner that is set here is shared with others: unlike for that
+// of WithOwner, New ends nothing of it.
 func WithClientOptions(options ...libcontainerd.RemoteOption) Option {
 	return func(s *settings) error {
 		s.client = append(s.client, options...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"strings"
 
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/spf13/cobra"
@@ -11,7 +12,7 @@ import (
 
 func (a *app) configCommand() *cobra.Command {
 	var choice hcsChoice
-	var id string
+	var id, whose string
 	var indent bool
 	cmd := &cobra.Command{
 		Use:   "config FILE",
@@ -26,17 +27,31 @@ Windows only on Windows.`,
 			if err != nil {
 				return err
 			}
+			if err := a.newGround("", service).resolve(&spec); err != nil {
+				return err
+			}
 			document, err := libcontainerd.Configuration(cmp.Or(id, defaultID(args[0])), spec, service)
 			if err != nil {
 				return err
 			}
-			return a.print(document, indent)
+			return a.print(withOwner(document, whose), indent)
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "id of the container (default: the name of the file)")
+	cmd.Flags().StringVar(&whose, "owner", owner, "owner that the compute system is marked with")
 	cmd.Flags().BoolVar(&indent, "indent", false, "print the document on several lines")
 	choice.addFlags(cmd)
 	return cmd
+}
+
+// withOwner marks a document, made with default settings, as run does it. No text
+// in it can look like the member: its quotation marks would be escaped.
+func withOwner(document, owner string) string {
+	member := func(owner string) string {
+		text, _ := json.Marshal(map[string]string{"Owner": owner})
+		return string(text[1 : len(text)-1])
+	}
+	return strings.Replace(document, member(libcontainerd.DefaultOwner), member(owner), 1)
 }
 
 // print writes a JSON document, byte for byte unless it is to be indented.

@@ -14,7 +14,6 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	var choice hcsChoice
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what keeps containers from running on this host",
@@ -22,8 +21,10 @@ func (a *app) doctorCommand() *cobra.Command {
 warning or failure, with a remedy. Its exit code is 1 when something fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			done := a.wait("examining the host")
 			findings := diagnose(a.examine(choice))
-			if asJSON {
+			done()
+			if a.json {
 				if err := a.printJSON(findings); err != nil {
 					return err
 				}
@@ -36,14 +37,14 @@ warning or failure, with a remedy. Its exit code is 1 when something fails.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	choice.addFlags(cmd)
 	return cmd
 }
 
 func (a *app) printFindings(findings []finding) {
 	for _, f := range findings {
-		fmt.Fprintf(a.stdout, "%-8s %-12s %s\n", f.Verdict, f.Name, f.Detail)
+		verdict := a.stdout.paint(verdictColours[f.Verdict], fmt.Sprintf("%-8s", f.Verdict))
+		fmt.Fprintf(a.stdout, "%s %-12s %s\n", verdict, f.Name, f.Detail)
 		if f.Remedy != "" {
 			fmt.Fprintf(a.stdout, "%-8s %-12s remedy: %s\n", "", "", f.Remedy)
 		}
@@ -58,6 +59,8 @@ const (
 	warning verdict = "warning" // some containers will not run
 	failure verdict = "failure" // none will
 )
+
+var verdictColours = map[verdict]colour{ok: green, warning: yellow, failure: red}
 
 // finding is what doctor has to say about one subject.
 type finding struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -19,9 +18,12 @@ func (a *app) execCommand() *cobra.Command {
 		Use:   "exec ID COMMAND [ARGUMENT…]",
 		Short: "Run a process in a running container and exit with its exit code",
 		Long: `exec runs a process in a container that runs, connects it to the streams of
-hcsrun and exits with its exit code. Ctrl-C ends the process.`,
+hcsrun and exits with its exit code. Ctrl-C ends the process; one with --tty gets
+it itself, as all other keys, and ctrl-p ctrl-q leaves it running without hcsrun.`,
 		Example: `  hcsrun exec web1 cmd /c dir "C:\Program Files"`,
 		Args:    cobra.MinimumNArgs(2),
+
+		ValidArgsFunction: a.completeIDs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {
@@ -38,15 +40,21 @@ hcsrun and exits with its exit code. Ctrl-C ends the process.`,
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows ID belongs to the command
-	cmd.Flags().StringVar(&config.WorkingDirectory, "cwd", `C:\`, "working directory in the container")
-	cmd.Flags().StringVar(&config.User, "user", "", "account in the container (default: the container's)")
-	cmd.Flags().StringArrayVar(&env, "env", nil, "NAME=value of the environment, may be repeated")
-	cmd.Flags().BoolVar(&config.EmulateConsole, "tty", false, "give the process a console: errors are part of its output")
+	cmd.Flags().StringVarP(&config.WorkingDirectory, "cwd", "w", `C:\`, "working directory in the container")
+	cmd.Flags().StringVarP(&config.User, "user", "u", "", "account in the container (default: the container's)")
+	cmd.Flags().StringArrayVarP(&env, "env", "e", nil, "NAME=value, or NAME for the value that hcsrun has; may be repeated")
+	cmd.Flags().BoolVarP(&config.EmulateConsole, "tty", "t", false, "give the process a console: errors are part of its output")
 	return cmd
 }
 
 // runProcess runs a process to its end, which is its exit code.
 func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontainerd.ProcessConfig) error {
+	term := a.newTerminal(a.stdin, config.EmulateConsole)
+	defer term.release()
+	defer term.releaseOnPanic()
+	if width, height := term.size(); width > 0 {
+		config.ConsoleSize = [2]uint{uint(height), uint(width)}
+	}
 	created, err := system.CreateProcess(config)
 	if err != nil {
 		return err
@@ -57,6 +65,7 @@ func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontaine
 	if err != nil {
 		return errors.Join(err, process.Kill())
 	}
+	defer stdin.Close() // if it is not yet
 	closeOutputs := func() {
 		_ = stdout.Close()
 		if stderr != nil {
@@ -64,13 +73,17 @@ func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontaine
 		}
 	}
 	defer closeOutputs()
-	term := newTerminal(a.stdin, a.stdout, a.stderr)
-	term.attach(libcontainerd.IOPipe{Stdin: processInput{stdin, process}, Stdout: stdout, Stderr: reader(stderr)})
+	pipes := libcontainerd.IOPipe{Stdin: processInput{stdin, process}, Stdout: stdout, Stderr: reader(stderr)}
+	if err := term.attach(pipes, process.resize); err != nil {
+		return errors.Join(err, process.Kill())
+	}
 
-	ended := make(chan struct{})
-	go a.killOnInterrupt(process, ended)
-	code, err := process.Wait()
-	close(ended)
+	exited := make(chan processExit, 1)
+	go func() {
+		code, err := process.Wait()
+		exited <- processExit{code, err}
+	}()
+	exit, err := a.awaitProcess(process, term, exited)
 	if err != nil {
 		return err
 	}
@@ -79,7 +92,8 @@ func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontaine
 	if err := term.drain(); err != nil {
 		return err
 	}
-	return a.exit(code)
+	term.release()
+	return a.exit(exit)
 }
 
 // nameProcess completes the error of a service, which knows no name for the
@@ -94,14 +108,32 @@ func nameProcess(err error, name string) error {
 	return &named
 }
 
-// killOnInterrupt ends the process when the user asks for that.
-func (a *app) killOnInterrupt(process *openProcess, ended <-chan struct{}) {
-	select {
-	case <-a.interrupts:
-		if err := process.call(process.Kill); err != nil {
-			a.notice("%v", err)
+// processExit is what a process answers to Wait.
+type processExit struct {
+	code uint32
+	err  error
+}
+
+// awaitProcess waits for the exit of a process, and ends it when the user asks for
+// that, or nobody can read what it prints.
+func (a *app) awaitProcess(process *openProcess, term *terminal, exited <-chan processExit) (uint32, error) {
+	for {
+		select {
+		case exit := <-exited:
+			return exit.code, exit.err
+		case <-term.detached:
+			term.release()
+			a.notice("process %d runs on without hcsrun", process.Pid())
+			return 0, exitError{0}
+		case <-term.lost:
+		case signal := <-a.interrupts:
+			if term.takes(signal) {
+				continue
+			}
 		}
-	case <-ended:
+		if err := process.call(process.Kill); err != nil {
+			a.warn("%v", err)
+		}
 	}
 }
 
@@ -121,6 +153,10 @@ func (p *openProcess) call(f func() error) error {
 		return nil // the process has ended
 	}
 	return f()
+}
+
+func (p *openProcess) resize(width, height int) error {
+	return p.call(func() error { return p.ResizeConsole(uint16(width), uint16(height)) })
 }
 
 func (p *openProcess) Close() error {
@@ -159,10 +195,11 @@ func commandLine(args []string) string {
 func environment(entries []string) (map[string]string, error) {
 	variables := map[string]string{}
 	for _, entry := range entries {
-		name, value, ok := strings.Cut(entry, "=")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("--env %q is not NAME=value", entry)
+		entry, err := environmentEntry(entry)
+		if err != nil {
+			return nil, err
 		}
+		name, value, _ := strings.Cut(entry, "=")
 		variables[name] = value
 	}
 	return variables, nil

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -16,63 +14,94 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Tell what is known of a Windows error or exit code",
 		Long: `explain tells what is known of a Win32 code, HRESULT, NTSTATUS or HCS code, or of
 the exit code of a process: its name, meaning, kind, whether to retry, and a
-hint. CODE is hexadecimal with 0x, or decimal; put -- before a negative one.`,
-		Example: "  hcsrun explain 0xC0370106 3221225786\n  hcsrun explain -- -1070137073",
+hint. CODE is a name, or a number as Windows prints it, hexadecimal or decimal; put
+-- before a negative one.`,
+		Example: "  hcsrun explain IMAGE_MISMATCH c0370106 3221225786\n  hcsrun explain -- -1070137073",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			codes := make([]uint32, len(args))
+			explanations := make([]explanation, len(args))
 			for i, arg := range args {
-				code, err := parseCode(arg)
+				code, err := libcontainerd.ParseCode(arg)
 				if err != nil {
 					return err
 				}
-				codes[i] = code
+				explanations[i] = explain(code)
 			}
-			for i, code := range codes {
+			if a.json {
+				return a.printJSON(explanations)
+			}
+			for i, e := range explanations {
 				if i > 0 {
 					fmt.Fprintln(a.stdout)
 				}
-				explain(a.stdout, code)
+				a.printExplanation(e)
 			}
 			return nil
 		},
 	}
 }
 
-// parseCode reads a code as the various tools of Windows print it.
-func parseCode(text string) (uint32, error) {
-	n, err := strconv.ParseInt(text, 0, 64)
-	if err != nil || n < -1<<31 || n > 1<<32-1 {
-		return 0, fmt.Errorf("%q is no code: want a number of 32 bits such as 0xC0370106 or -1070137073", text)
-	}
-	return uint32(n), nil
+// explanation is what is known of a code.
+type explanation struct {
+	Code     string    `json:"code"`
+	Name     string    `json:"name,omitempty"`
+	Exit     string    `json:"exit,omitempty"` // its name as an exit code
+	ExitHint string    `json:"exit_hint,omitempty"`
+	Readings []reading `json:"readings"`
+
+	label string
 }
 
-func explain(w io.Writer, number uint32) {
-	code := libcontainerd.Code(number)
-	infos := code.Explain()
-	fmt.Fprintln(w, code)
-	exitName := libcontainerd.ExitName(number)
-	if len(infos) == 0 && exitName == "" {
+// reading is what a code means when it comes from some operations.
+type reading struct {
+	When  []string `json:"when,omitempty"` // the operations, none: any
+	Means string   `json:"means"`
+	Kinds []string `json:"kinds"`
+	Retry string   `json:"retry"`
+	Hint  string   `json:"hint,omitempty"`
+}
+
+func explain(code libcontainerd.Code) explanation {
+	e := explanation{
+		Code:     fmt.Sprintf("0x%08X", uint32(code)),
+		Name:     code.Name(),
+		Exit:     libcontainerd.ExitName(uint32(code)),
+		ExitHint: libcontainerd.ExitHint(uint32(code)),
+		Readings: []reading{},
+		label:    code.Error(),
+	}
+	for _, info := range code.Explain() {
+		r := reading{When: info.When, Means: info.Means, Retry: info.Retry.String(), Hint: info.Hint}
+		for _, kind := range info.Kinds {
+			r.Kinds = append(r.Kinds, kind.Error())
+		}
+		e.Readings = append(e.Readings, r)
+	}
+	return e
+}
+
+func (a *app) printExplanation(e explanation) {
+	w := a.stdout
+	fmt.Fprintln(w, w.paint(bold, e.label))
+	if len(e.Readings) == 0 && e.Exit == "" {
 		fmt.Fprintln(w, "  nothing is known of it")
 	}
-	for _, info := range infos {
+	for _, r := range e.Readings {
 		indent := "  "
-		if len(info.When) > 0 {
-			fmt.Fprintf(w, "  on %s: %s\n", strings.Join(info.When, ", "), info.Means)
+		if len(r.When) > 0 {
+			fmt.Fprintf(w, "  on %s: %s\n", strings.Join(r.When, ", "), r.Means)
 			indent = "    "
 		}
-		kinds := make([]string, len(info.Kinds))
-		for i, kind := range info.Kinds {
-			kinds[i] = kind.Error()
-		}
-		fmt.Fprintf(w, "%skind:  %s\n", indent, strings.Join(kinds, ", "))
-		fmt.Fprintf(w, "%sretry: %s\n", indent, info.Retry)
-		if info.Hint != "" {
-			fmt.Fprintf(w, "%shint:  %s\n", indent, info.Hint)
+		fmt.Fprintf(w, "%skind:  %s\n", indent, strings.Join(r.Kinds, ", "))
+		fmt.Fprintf(w, "%sretry: %s\n", indent, r.Retry)
+		if r.Hint != "" {
+			fmt.Fprintf(w, "%shint:  %s\n", indent, r.Hint)
 		}
 	}
-	if exitName != "" {
-		fmt.Fprintf(w, "  as an exit code: %s\n", exitName)
+	if e.Exit != "" {
+		fmt.Fprintf(w, "  as an exit code: %s\n", e.Exit)
+		if e.ExitHint != "" {
+			fmt.Fprintf(w, "    hint:  %s\n", e.ExitHint)
+		}
 	}
 }

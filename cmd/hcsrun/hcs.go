@@ -37,9 +37,17 @@ func explainSimulator(err error, service libcontainerd.ComputeService) error {
 func (a *app) hostOnly() (libcontainerd.ComputeService, error) {
 	service, err := a.hostHCS()
 	if err != nil && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("this command looks into the HCS of the host, and there is none on %s", runtime.GOOS)
+		return nil, fmt.Errorf("this command looks into the HCS of the host, and there is none on %s: hcsrun demo shows it on a simulated one", runtime.GOOS)
 	}
 	return service, err
+}
+
+// needsWindows refuses what a simulated HCS has no use for.
+func (a *app) needsWindows() error {
+	if runtime.GOOS != "windows" && a.driver == nil {
+		return fmt.Errorf("layers need Windows, and this is %s: hcsrun run --image takes any name here", runtime.GOOS)
+	}
+	return nil
 }
 
 // simulated reports whether the user asked for a simulated HCS.

@@ -15,19 +15,19 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// engine runs the containers that the commands look at.
-type engine struct {
+// somebody runs the containers that the commands look at.
+type somebody struct {
 	libcontainerd.Client
 	exits chan libcontainerd.StateInfo
 }
 
-func (*engine) AttachStreams(_ string, pipes libcontainerd.IOPipe) error {
+func (*somebody) AttachStreams(_ string, pipes libcontainerd.IOPipe) error {
 	go io.Copy(io.Discard, pipes.Stdout)
 	go io.Copy(io.Discard, pipes.Stderr)
 	return pipes.Stdin.Close()
 }
 
-func (e *engine) StateChanged(_ string, state libcontainerd.StateInfo) error {
+func (e *somebody) StateChanged(_ string, state libcontainerd.StateInfo) error {
 	if state.State == libcontainerd.StateExit {
 		e.exits <- state
 	}
@@ -35,9 +35,9 @@ func (e *engine) StateChanged(_ string, state libcontainerd.StateInfo) error {
 }
 
 // startEngine creates containers that run until they are stopped.
-func startEngine(t *testing.T, service libcontainerd.ComputeService, ids ...string) *engine {
+func startEngine(t *testing.T, service libcontainerd.ComputeService, ids ...string) *somebody {
 	t.Helper()
-	e := &engine{exits: make(chan libcontainerd.StateInfo, len(ids))}
+	e := &somebody{exits: make(chan libcontainerd.StateInfo, len(ids))}
 	client, err := libcontainerd.NewClient(e, libcontainerd.WithComputeService(service))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func startEngine(t *testing.T, service libcontainerd.ComputeService, ids ...stri
 }
 
 // onHost runs test with a host that has two containers.
-func onHost(t *testing.T, test func(t *testing.T, e *engine, host command)) {
+func onHost(t *testing.T, test func(t *testing.T, e *somebody, host command)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		service := hcstest.NewService()
@@ -65,7 +65,7 @@ func onHost(t *testing.T, test func(t *testing.T, e *engine, host command)) {
 		time.Sleep(90 * time.Second) // the containers have run for a while
 		test(t, e, command{hostHCS: service})
 		for _, id := range []string{"web1", "web2"} {
-			_ = e.Signal(id, sigKill)
+			_ = e.Signal(id, libcontainerd.SignalKill)
 		}
 		if err := service.Settle(time.Minute); err != nil {
 			t.Error(err)
@@ -77,7 +77,7 @@ func onHost(t *testing.T, test func(t *testing.T, e *engine, host command)) {
 }
 
 func TestLookingAtContainers(t *testing.T) {
-	onHost(t, func(t *testing.T, _ *engine, host command) {
+	onHost(t, func(t *testing.T, _ *somebody, host command) {
 		var b strings.Builder
 		for _, line := range []string{"ps", "ps --json", "ps --owner nobody", "ps web1", "stats web1", "stats --json web2"} {
 			b.WriteString("$ hcsrun " + line + "\n" + host.run(t, strings.Fields(line)...).String())
@@ -87,7 +87,7 @@ func TestLookingAtContainers(t *testing.T) {
 }
 
 func TestUnknownContainer(t *testing.T) {
-	onHost(t, func(t *testing.T, _ *engine, host command) {
+	onHost(t, func(t *testing.T, _ *somebody, host command) {
 		for _, line := range []string{"ps none", "stats none", "kill none", "exec none cmd"} {
 			got := host.run(t, strings.Fields(line)...)
 			if got.code != exitFailure || !strings.Contains(got.stderr, "SYSTEM_NOT_FOUND") || strings.Count(got.stderr, "\n") != 1 {
@@ -126,7 +126,7 @@ func TestExec(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			onHost(t, func(t *testing.T, _ *engine, host command) {
+			onHost(t, func(t *testing.T, _ *somebody, host command) {
 				host.stdin = strings.NewReader(test.stdin)
 				got := host.run(t, test.args...)
 				if test.want.code < exitFailure && got.stderr != "" {
@@ -142,7 +142,7 @@ func TestExec(t *testing.T) {
 }
 
 func TestExecEndsOnInterrupt(t *testing.T) {
-	onHost(t, func(t *testing.T, e *engine, host command) {
+	onHost(t, func(t *testing.T, e *somebody, host command) {
 		host.interrupts = []time.Duration{time.Second}
 		if got := host.run(t, "exec", "web1", "ping", "-t", "localhost"); got.code == 0 || got.code == exitFailure {
 			t.Errorf("%v", got)
@@ -163,7 +163,7 @@ func TestKill(t *testing.T) {
 		"its init": {[]string{"kill", "--pid", "INIT", "web1"}, 1067},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onHost(t, func(t *testing.T, e *engine, host command) {
+			onHost(t, func(t *testing.T, e *somebody, host command) {
 				for i, arg := range test.args {
 					if arg == "INIT" {
 						pids, err := e.GetPidsForContainer("web1")
@@ -185,7 +185,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestKillIsBounded(t *testing.T) {
-	onHost(t, func(t *testing.T, _ *engine, host command) {
+	onHost(t, func(t *testing.T, _ *somebody, host command) {
 		service := host.hostHCS.(*hcstest.Service)
 		service.Hang(hcstest.OpTerminate, "web1")
 		start := time.Now()
@@ -208,12 +208,21 @@ func TestReconcileEndsWhatAnOwnerLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		host := command{hostHCS: service}
-		if got := host.run(t, "reconcile", "somebody"); got.code != 0 || strings.Contains(got.stdout, "web") {
+		for _, args := range [][]string{{"reconcile"}, {"reconcile", "somebody"}} {
+			if got := host.run(t, args...); got.code != 0 || strings.Contains(got.stdout, "web") {
+				t.Errorf("%v: %v", args, got)
+			}
+		}
+		want := result{stdout: "ID    OWNER   STATE\nweb1  docker  Running\nweb2  docker  Running\n"}
+		got := host.run(t, "reconcile", "docker")
+		if got.code != exitFailure || got.stdout != want.stdout || !strings.Contains(got.stderr, "--yes") {
+			t.Errorf("without --yes: %v", got)
+		}
+		if got := host.run(t, "reconcile", "docker", "--yes"); got != want {
 			t.Errorf("%v", got)
 		}
-		want := result{stdout: "ID    OWNER   STATE BEFORE\nweb1  docker  Running\nweb2  docker  Running\n"}
-		if got := host.run(t, "reconcile", "docker"); got != want {
-			t.Errorf("%v", got)
+		if got := host.run(t, "reconcile", ""); got.code != exitFailure {
+			t.Errorf("everybody's: %v", got)
 		}
 		if err := service.Settle(time.Minute); err != nil {
 			t.Error(err)

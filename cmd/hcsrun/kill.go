@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/spf13/cobra"
 )
@@ -17,14 +18,20 @@ func (a *app) killCommand() *cobra.Command {
 		Use:   "kill ID",
 		Short: "End a container, or one process of it",
 		Long: `kill terminates a compute system and returns when it has stopped. With --shutdown
-it asks for an orderly stop instead, with --pid it ends one process only.`,
-		Args: wants("ID"),
-		RunE: func(_ *cobra.Command, args []string) error {
+it asks for a graceful stop instead, with --pid it ends one process only. What an
+hcsrun that is gone has mounted and connected for the container is released.`,
+		Args:              wants("ID"),
+		ValidArgsFunction: a.completeIDs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := positive("timeout", timeout); err != nil {
+				return err
+			}
 			service, err := a.hostOnly()
 			if err != nil {
 				return err
 			}
-			return within(timeout, "end", args[0], func() error {
+			defer a.wait("waiting for the end of %s", args[0])()
+			err = within(timeout, "end", args[0], func() error {
 				return withSystem(service, args[0], func(system libcontainerd.ComputeSystem) error {
 					switch {
 					case pid != 0:
@@ -35,10 +42,19 @@ it asks for an orderly stop instead, with --pid it ends one process only.`,
 					return endSystem(system, system.Terminate)
 				})
 			})
+			if pid != 0 || err != nil && !errdefs.IsNotFound(err) {
+				return err
+			}
+			// A container that has ended by itself may have left something, too.
+			released, failed := a.newGround(args[0], service).release(cmd.Context())
+			if released || failed != nil {
+				return failed
+			}
+			return err
 		},
 	}
 	cmd.Flags().Uint32Var(&pid, "pid", 0, "end this process only")
-	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "stop the container in order")
+	cmd.Flags().BoolVar(&shutdown, "shutdown", false, "stop the container gracefully")
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for the end")
 	cmd.MarkFlagsMutuallyExclusive("pid", "shutdown")
 	return cmd

@@ -49,8 +49,8 @@ func serviceState(name string) string {
 	return "stopped"
 }
 
-// isMember tells whether the caller's token has a group enabled: an
-// administrator who has not elevated is none.
+// isMember reports whether the caller's token has a group enabled. That of an
+// administrator who has not elevated does not.
 func isMember(kind windows.WELL_KNOWN_SID_TYPE) bool {
 	sid, err := windows.CreateWellKnownSid(kind)
 	if err != nil {

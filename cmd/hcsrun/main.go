@@ -9,17 +9,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
-	"sync"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/layers"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +32,8 @@ const (
 
 func main() {
 	interrupts := make(chan os.Signal, 3)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe is a failure that is told, not the end
 	a := newApp(os.Stdin, os.Stdout, os.Stderr, interrupts, libcontainerd.HostService)
 	os.Exit(status(a.run(os.Args[1:])))
 }
@@ -39,17 +41,25 @@ func main() {
 // app is the command with what it has of its surroundings.
 type app struct {
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr *output
 	interrupts     <-chan os.Signal // the wish to stop; the second one insists
 	hostHCS        func() (libcontainerd.ComputeService, error)
+
+	// The host's own if they are nil.
+	driver   layers.Driver
+	networks networks
+
+	args  []string // the command line
+	json  bool     // the flag --json
+	store string   // the flag --store
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, interrupts <-chan os.Signal, hostHCS func() (libcontainerd.ComputeService, error)) *app {
-	lock := &sync.Mutex{} // one for both, which are often the same console
+	screen := &screen{}
 	return &app{
 		stdin:      stdin,
-		stdout:     lockedWriter{lock, stdout},
-		stderr:     lockedWriter{lock, stderr},
+		stdout:     newOutput(screen, stdout),
+		stderr:     newOutput(screen, stderr),
 		interrupts: interrupts,
 		hostHCS:    hostHCS,
 	}
@@ -57,16 +67,22 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, interrupts <-chan os.Sign
 
 // run executes one command line and returns its exit code.
 func (a *app) run(args []string) uint32 {
+	a.args = args
 	root := a.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
+	// Whatever the command did, it failed if nobody can read it.
+	if lost := cmp.Or(a.stdout.failure(), a.stderr.failure()); lost != nil {
+		a.fail(fmt.Errorf("output is lost: %w", lost))
+		return exitFailure
+	}
 	if err == nil {
 		return 0
 	}
 	if exit, ok := errors.AsType[exitError](err); ok {
 		return exit.code
 	}
-	a.notice("%v", err)
+	a.fail(err)
 	if isNoSuchProgram(err) {
 		return exitNoSuchFile
 	}
@@ -77,9 +93,10 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hcsrun",
 		Short: "Run Windows containers on the Host Compute Service",
-		Long: `hcsrun runs a Windows container from an OCI config.json or a 2016 spec, on the
-Host Compute Service (HCS) of Windows. Elsewhere, and with --simulate, it uses a
-simulated HCS.`,
+		Long: `hcsrun runs a Windows container from an image, an OCI config.json or a 2016 spec,
+on the Host Compute Service (HCS) of Windows. Elsewhere, and with --simulate, it
+uses a simulated HCS. hcsrun demo shows every command on one.`,
+		Version:           version(debug.ReadBuildInfo()),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
@@ -87,21 +104,32 @@ simulated HCS.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON; on standard error a value a line")
+	root.PersistentFlags().StringVar(&a.store, "store", defaultStore(), "folder of the images and of what containers write")
 	root.AddCommand(
-		a.configCommand(), a.runCommand(), a.explainCommand(),
-		a.psCommand(), a.statsCommand(), a.execCommand(), a.killCommand(), a.reconcileCommand(), a.doctorCommand(),
+		a.runCommand(), a.imageCommand(), a.layerCommand(), a.execCommand(), a.demoCommand(), a.configCommand(), a.explainCommand(),
+		a.abortable(a.psCommand()), a.abortable(a.inspectCommand()), a.abortable(a.statsCommand()),
+		a.abortable(a.killCommand()), a.abortable(a.reconcileCommand()), a.abortable(a.doctorCommand()),
 	)
 	return root
 }
 
-// wants checks the number of arguments and says what they are.
-func wants(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if n := len(strings.Fields(what)); len(args) != n {
-			return fmt.Errorf("%s wants %s, got %d arguments: see hcsrun %[1]s --help", cmd.Name(), what, len(args))
+// abortable lets Ctrl-C end a command, whatever HCS is doing.
+func (a *app) abortable(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		done := make(chan error, 1)
+		go func() { done <- run(cmd, args) }()
+		select {
+		case err := <-done:
+			return err
+		case <-a.interrupts:
+			return errors.New("interrupted: what HCS was asked for may go on")
 		}
-		return nil
 	}
+	return cmd
 }
 
 // exit ends hcsrun with the exit code of a container or process, and tells one

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
+	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,6 +28,8 @@ type command struct {
 	stdin      io.Reader
 	interrupts []time.Duration // after the start
 	hostHCS    libcontainerd.ComputeService
+	driver     layers.Driver
+	networks   networks
 }
 
 // result is what a user of hcsrun sees.
@@ -51,8 +56,9 @@ func (c command) run(t *testing.T, args ...string) result {
 		}
 		return c.hostHCS, nil
 	})
+	a.driver, a.networks = c.driver, c.networks
 	code := a.run(args)
-	lock := a.stdout.(lockedWriter).mu // a container that was left behind may still write
+	lock := &a.stdout.screen.mu // a container that was left behind may still write
 	lock.Lock()
 	defer lock.Unlock()
 	return result{code, stdout.String(), stderr.String()}
@@ -223,7 +229,7 @@ func TestInterruptsStopThenKillThenLeave(t *testing.T) {
 	}
 }
 
-func TestBadInputIsOneLine(t *testing.T) {
+func TestBadInputIsToldWithALineForEachProblem(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		file := filepath.Join(dir, name)
@@ -232,34 +238,44 @@ func TestBadInputIsOneLine(t *testing.T) {
 		}
 		return file
 	}
+	none := filepath.Join(dir, "none.json")
 	for name, test := range map[string]struct {
 		args []string
-		want string
+		want []string // one for each line
 	}{
-		"no such file":      {[]string{"run", "--simulate", filepath.Join(dir, "none.json")}, "none.json"},
-		"no JSON":           {[]string{"config", "--simulate", write("bad.json", "{\n\n]")}, "line 3"},
-		"nothing":           {[]string{"config", "--simulate", write("empty.json", "")}, "line 1"},
-		"null":              {[]string{"config", "--simulate", write("null.json", "null")}, "process"},
-		"two problems":      {[]string{"run", "--simulate", write("two.json", `{"ociVersion":"1.3.0","windows":{"layerFolders":[]}}`)}, "; "},
-		"unknown command":   {[]string{"runn"}, "unknown command"},
-		"unknown flag":      {[]string{"run", "--nonsense", "x"}, "--nonsense"},
-		"no file":           {[]string{"run"}, "FILE"},
-		"no code":           {[]string{"explain", "0xZZ"}, "0xZZ"},
-		"code out of range": {[]string{"explain", "0x1ffffffff"}, "0x1ffffffff"},
+		"no such file":      {[]string{"run", "--simulate", none}, []string{"none.json"}},
+		"no JSON":           {[]string{"config", "--simulate", write("bad.json", "{\n\n]")}, []string{"line 3"}},
+		"nothing":           {[]string{"config", "--simulate", write("empty.json", "")}, []string{"line 1"}},
+		"no object":         {[]string{"config", "--simulate", write("list.json", "[]")}, []string{"want an object, not a list"}},
+		"two problems":      {[]string{"run", "--simulate", write("two.json", `{"process":{"args":["cmd"],"cwd":"x"},"mounts":[{"destination":"C:\\a"}],"root":{"path":"\\\\?\\Volume{11111111-2222-3333-4444-555555555555}"},"windows":{"layerFolders":[]}}`)}, []string{"windows.layerFolders", "mounts[0].source"}},
+		"of 2016":           {[]string{"run", "--simulate", write("2016.json", `{"ociVersion":"0.3.0 (Windows)","process":{"args":["cmd"]}}`)}, []string{`create container "2016": windows.layer_paths`, `create container "2016": windows.layer_folder`, `create container "2016": root.path`}},
+		"no list":           {[]string{"run", "--simulate", write("args.json", `{"process":{"args":"cmd"}}`)}, []string{"process.args: want a list of strings, not a string"}},
+		"no number":         {[]string{"run", "--simulate", write("cpu.json", `{"windows":{"resources":{"cpu":{"count":-1.5}}}}`)}, []string{"windows.resources.cpu.count: want a whole number from 0 to 18446744073709551615, not the number -1.5"}},
+		"unknown members":   {[]string{"config", "--simulate", write("foo.json", `{"foo":1,"process":{"bar":2},"mounts":[{"baz":3}],"windows":{"layer_paths":7}}`)}, []string{"windows.layer_paths: want a list of strings, not a number"}},
+		"unknown command":   {[]string{"runn"}, []string{"unknown command"}},
+		"unknown flag":      {[]string{"run", "--nonsense", "x"}, []string{"--nonsense"}},
+		"no file":           {[]string{"run"}, []string{"FILE"}},
+		"flag after file":   {[]string{"run", "x.json", "--simulate"}, []string{"--simulate: flags go before FILE"}},
+		"no code":           {[]string{"explain", "0xZZ"}, []string{"0xZZ"}},
+		"code out of range": {[]string{"explain", "0x1ffffffff"}, []string{"0x1ffffffff"}},
+		"build":             {[]string{"run", "--build", "99999", "x"}, []string{`--build "99999": want a whole number, 0 to 65535`}},
+		"negative duration": {[]string{"kill", "--timeout", "-5s", "x"}, []string{"--timeout -5s: want a duration above 0"}},
+		"no duration":       {[]string{"kill", "--timeout", "soon", "x"}, []string{`--timeout "soon": want a duration such as`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := command{}.run(t, test.args...)
 			if got.code != exitFailure {
 				t.Errorf("exit code %d", got.code)
 			}
-			lines := strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n")
-			last := lines[len(lines)-1]
-			if !strings.HasPrefix(last, "hcsrun: ") || !strings.Contains(last, test.want) {
-				t.Errorf("stderr %q", got.stderr)
+			lines := slices.DeleteFunc(strings.Split(strings.TrimSuffix(got.stderr, "\n"), "\n"), func(line string) bool {
+				return strings.HasPrefix(line, "hcsrun: simulating")
+			})
+			if len(lines) != len(test.want) {
+				t.Fatalf("%d lines, want %d: %q", len(lines), len(test.want), got.stderr)
 			}
-			for _, line := range lines[:len(lines)-1] {
-				if !strings.HasPrefix(line, "hcsrun: simulating") {
-					t.Errorf("more than one line: %q", got.stderr)
+			for i, line := range lines {
+				if !strings.HasPrefix(line, "hcsrun: ") || !strings.Contains(line, test.want[i]) {
+					t.Errorf("%q\nwant %q", line, test.want[i])
 				}
 			}
 			if got.stdout != "" {
@@ -267,6 +283,73 @@ func TestBadInputIsOneLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestUnknownMembersOfASpecAreWarnedOf(t *testing.T) {
+	for name, test := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"OCI": {
+			`{"process":{"args":["cmd"],"cwd":"C:\\","foo":{"bar":1}},"annotations":{"any":"thing"},"ROOT":{"path":"\\\\?\\Volume{11111111-2222-3333-4444-555555555555}"},"windows":{"layerFolders":["C:\\base","C:\\scratch"]},"Baz":[]}`,
+			[]string{"Baz", "process.foo"},
+		},
+		"2016": {
+			`{"process":{"args":["cmd"]},"root":{"path":"\\\\?\\Volume{11111111-2222-3333-4444-555555555555}"},"mounts":[{"source":"C:\\a","destination":"C:\\b","what":true}],"windows":{"layer_folder":"C:\\scratch","layer_paths":["C:\\base"],"networking":{"port_bindings":{"80/tcp":[{"HostPort":"80","Port":1}]}}}}`,
+			[]string{"mounts[0].what", "windows.networking.port_bindings.80/tcp[0].Port"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, unknown, err := parseSpec([]byte(test.spec))
+			if diff := cmp.Diff(test.want, unknown); diff != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+			got := command{stdin: strings.NewReader(test.spec)}.run(t, "config", "--simulate", "-")
+			for _, member := range test.want {
+				if !strings.Contains(got.stderr, "warning: standard input: "+member+" is unknown") {
+					t.Errorf("%v\nwant a warning of %s", got, member)
+				}
+			}
+		})
+	}
+}
+
+// full is a disk that is full, or a pipe that nobody reads.
+type full struct{ err error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.err }
+
+func TestLostOutputFailsEveryCommand(t *testing.T) {
+	lines := []string{
+		"run --simulate FILE", "config --simulate FILE", "explain 2", "explain --json 2", "doctor --simulate", "--version", "--help", "kill --help",
+		"completion bash", "ps", "ps web1", "ps --json", "list", "inspect web1", "stats web1", "stats --json web1", "exec web1 cmd /c echo hello", "reconcile somebody",
+	}
+	for _, line := range lines {
+		t.Run(line, func(t *testing.T) {
+			onHost(t, func(t *testing.T, _ *somebody, host command) {
+				args := strings.Fields(strings.ReplaceAll(line, "FILE", oci(t, "cmd /c echo hello")))
+				var stderr bytes.Buffer
+				a := newApp(strings.NewReader(""), full{syscall.EPIPE}, &stderr, nil, func() (libcontainerd.ComputeService, error) { return host.hostHCS, nil })
+				if code := a.run(args); code != exitFailure || !strings.Contains(stderr.String(), "output is lost") {
+					t.Errorf("exit code %d, stderr %q", code, stderr.String())
+				}
+			})
+		})
+	}
+}
+
+// What nobody can read any more is not worth running.
+func TestLostOutputStopsTheContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := hcstest.NewService()
+		a := newApp(strings.NewReader(""), full{syscall.EPIPE}, io.Discard, nil, func() (libcontainerd.ComputeService, error) { return service, nil })
+		if code := a.run([]string{"run", oci(t, "ping -t localhost")}); code != exitFailure {
+			t.Errorf("exit code %d", code)
+		}
+		if err := service.Settle(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConfigPrintsTheDocumentOfEitherForm(t *testing.T) {
@@ -325,6 +408,6 @@ func FuzzParseSpec(f *testing.F) {
 	f.Add([]byte("\ufeff{\"ociVersion\":\"0.3.0 (Windows)\"}"))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		_, _ = parseSpec(data)
+		_, _, _ = parseSpec(data)
 	})
 }

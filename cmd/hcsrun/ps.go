@@ -1,47 +1,45 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) psCommand() *cobra.Command {
-	var owner string
-	var asJSON bool
+	var whose string
 	cmd := &cobra.Command{
-		Use:   "ps [ID…]",
-		Short: "List the compute systems of the host, or the processes of some",
+		Use:     "ps [ID…]",
+		Aliases: []string{"list", "ls"},
+		Short:   "List the compute systems of the host, or the processes of some",
 		Long: `ps lists the compute systems that HCS knows, each with its owner and state. Given
 ids it lists the processes in these.`,
+		ValidArgsFunction: a.completeIDs(noLimit),
 		RunE: func(_ *cobra.Command, ids []string) error {
 			service, err := a.hostOnly()
 			if err != nil {
 				return err
 			}
+			defer a.wait("asking HCS")()
 			if len(ids) > 0 {
-				return a.listProcesses(service, ids, asJSON)
+				return a.listProcesses(service, ids)
 			}
-			return a.listSystems(service, owner, asJSON)
+			return a.listSystems(service, whose)
 		},
 	}
-	cmd.Flags().StringVar(&owner, "owner", "", "only the compute systems of this owner")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&whose, "owner", "", "only the compute systems of this owner")
 	return cmd
 }
 
-func (a *app) listSystems(service libcontainerd.ComputeService, owner string, asJSON bool) error {
-	systems, err := service.ComputeSystems(owner)
+func (a *app) listSystems(service libcontainerd.ComputeService, whose string) error {
+	systems, err := service.ComputeSystems(whose)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(systems, func(x, y libcontainerd.ComputeSystemInfo) int { return strings.Compare(x.ID, y.ID) })
-	if asJSON {
+	if a.json {
 		return a.printJSON(systems)
 	}
 	table := a.table("ID", "OWNER", "STATE")
@@ -51,7 +49,7 @@ func (a *app) listSystems(service libcontainerd.ComputeService, owner string, as
 	return table.Flush()
 }
 
-func (a *app) listProcesses(service libcontainerd.ComputeService, ids []string, asJSON bool) error {
+func (a *app) listProcesses(service libcontainerd.ComputeService, ids []string) error {
 	processes := map[string][]libcontainerd.ProcessInfo{}
 	table := a.table("CONTAINER", "PID", "IMAGE", "STARTED", "CPU", "MEMORY")
 	for _, id := range ids {
@@ -71,7 +69,7 @@ func (a *app) listProcesses(service libcontainerd.ComputeService, ids []string, 
 			return err
 		}
 	}
-	if asJSON {
+	if a.json {
 		return a.printJSON(processes)
 	}
 	return table.Flush()
@@ -85,45 +83,4 @@ func withSystem(service libcontainerd.ComputeService, id string, use func(libcon
 	}
 	defer system.Close()
 	return use(system)
-}
-
-// table prints columns.
-type table struct{ *tabwriter.Writer }
-
-func (a *app) table(headings ...any) table {
-	t := table{tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)}
-	t.row(headings...)
-	return t
-}
-
-func (t table) row(cells ...any) {
-	for i, cell := range cells {
-		if i > 0 {
-			fmt.Fprint(t, "\t")
-		}
-		fmt.Fprint(t, cell)
-	}
-	fmt.Fprintln(t)
-}
-
-func (a *app) printJSON(v any) error {
-	encoder := json.NewEncoder(a.stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
-// size is a number of bytes for people.
-func size(bytes uint64) string {
-	const unit = 1 << 10
-	value, name := float64(bytes), "B"
-	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if value < unit {
-			break
-		}
-		value, name = value/unit, next
-	}
-	if name == "B" {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	return fmt.Sprintf("%.1f %s", value, name)
 }

@@ -1,37 +1,74 @@
 package main
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/spf13/cobra"
 )
 
+// owner marks the compute systems that hcsrun creates.
+const owner = "hcsrun"
+
 func (a *app) reconcileCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "reconcile OWNER",
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "reconcile [OWNER]",
 		Short: "End every compute system of an owner that went away",
-		Long: `reconcile ends every compute system of OWNER, waits until they are gone and lists
-them. It is for what an engine left behind when it died: an engine that runs
-loses its containers.`,
-		Args: wants("OWNER"),
+		Long: `reconcile lists the compute systems of OWNER, by default hcsrun, ends them and
+waits until they are gone. It is for what an engine left behind when it died: an
+engine that runs loses its containers, and so does an hcsrun that runs. Of hcsrun
+it also releases what is left mounted and connected.
+
+The compute systems of an owner other than hcsrun are only listed, unless there
+is --yes.`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeOwners,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {
 				return err
 			}
-			client, err := libcontainerd.NewClient(&backend{},
-				libcontainerd.WithComputeService(service), libcontainerd.WithOwner(args[0]), libcontainerd.WithLogger(a.logger(false)))
-			if err != nil {
-				return err
+			whose := owner
+			if len(args) > 0 {
+				whose = args[0]
 			}
-			ended, err := client.Reconcile(cmd.Context(), args[0])
-			table := a.table("ID", "OWNER", "STATE BEFORE")
-			for _, s := range ended {
-				table.row(s.ID, s.Owner, s.State)
+			if whose == "" {
+				return fmt.Errorf("reconcile wants an OWNER that is not empty")
 			}
-			if flushErr := table.Flush(); flushErr != nil {
-				return flushErr
-			}
-			return err
+			return a.reconcile(cmd.Context(), service, whose, yes || whose == owner)
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "end what belongs to an owner other than hcsrun, too")
+	return cmd
+}
+
+// noContainers is the Backend of a client that makes none.
+type noContainers struct{}
+
+func (noContainers) AttachStreams(string, libcontainerd.IOPipe) error   { return nil }
+func (noContainers) StateChanged(string, libcontainerd.StateInfo) error { return nil }
+
+func (a *app) reconcile(ctx context.Context, service libcontainerd.ComputeService, whose string, yes bool) error {
+	if err := a.listSystems(service, whose); err != nil {
+		return err
+	}
+	if !yes {
+		systems, err := service.ComputeSystems(whose)
+		if err != nil || len(systems) == 0 {
+			return err
+		}
+		return fmt.Errorf("these belong to %q, not to hcsrun: add --yes to end them", whose)
+	}
+	client, err := libcontainerd.NewClient(noContainers{},
+		libcontainerd.WithComputeService(service), libcontainerd.WithOwner(whose), libcontainerd.WithLogger(a.logger(false)))
+	if err != nil {
+		return err
+	}
+	defer a.wait("ending the compute systems of %s", whose)()
+	if _, err := client.Reconcile(ctx, whose); err != nil || whose != owner {
+		return err
+	}
+	return a.releaseEnded(ctx, service)
 }

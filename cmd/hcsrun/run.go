@@ -2,158 +2,135 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
 	"github.com/spf13/cobra"
-)
-
-// Signals of Client.Signal: an orderly stop, and one at once.
-const (
-	sigTerm = 15
-	sigKill = 9
 )
 
 func (a *app) runCommand() *cobra.Command {
 	var choice hcsChoice
-	var id string
-	var events, debug bool
+	var o runOptions
+	var img imageOptions
 	cmd := &cobra.Command{
-		Use:   "run FILE",
+		Use:   "run [flags] {FILE | --image IMAGE [--] [COMMAND [ARGUMENT…]]}",
 		Short: "Run a container and exit with its exit code",
-		Long: `run creates the container of FILE, an OCI config.json or a 2016 spec ("-" is
-standard input), connects it to the streams of hcsrun, and exits with its exit
-code. Ctrl-C stops the container in order, a second one terminates it, a third
-one leaves it behind.
+		Long: `run creates a container, connects it to the streams of hcsrun, and exits with its
+exit code. Nothing is left of the container then.
+
+With --image it runs COMMAND, or what the image says, in a container of IMAGE:
+the folder of an image in Docker's store (docker image inspect -f
+"{{.GraphDriver.Data.dir}}" NAME), a tar of docker save or an OCI layout, or the
+name of an image in the store, see hcsrun image. A simulated HCS takes any name.
+
+FILE is an OCI config.json or a 2016 spec ("-" is standard input). If it has no
+root.path, its layers are mounted, and a network namespace gives its endpoints.
+
+Ctrl-C stops the container gracefully, a second one terminates it, a third one
+leaves it behind. A container with a terminal gets Ctrl-C itself, as all other
+keys; ctrl-p ctrl-q, as docker has it, leaves it running without hcsrun: hcsrun
+kill ends it and releases what it stood on.
 
 Exit codes above 255 become 255 on systems that have no larger ones; standard
 error tells the code itself. 125 is a failure of hcsrun, 127 a program that the
 container does not have.`,
-		Example: "  hcsrun run testdata/specs/oci-nanoserver-process.json",
-		Args:    wants("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			spec, service, err := a.load(args[0], choice)
-			if err != nil {
+		Example: `  hcsrun run --image nanoserver cmd /c echo hello
+  hcsrun run --image C:\images\servercore.tar -t -m 2g -v C:\data:C:\data:ro powershell
+  hcsrun run testdata/specs/oci-nanoserver-process.json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := img.check(cmd); err != nil || img.image != "" {
 				return err
 			}
-			in := a.stdin
-			if args[0] == "-" {
-				in = nil // it held the spec
+			if len(args) > 1 && strings.HasPrefix(args[1], "-") {
+				return fmt.Errorf("%s: flags go before FILE", args[1])
 			}
-			return a.runContainer(cmp.Or(id, defaultID(args[0])), spec, service, newTerminal(in, a.stdout, a.stderr), events, debug)
+			return wants("FILE")(cmd, args)
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if img.image != "" {
+				return a.runImage(o, img, choice, args)
+			}
+			return a.runFile(o, choice, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&id, "id", "", "id of the container (default: the name of the file)")
-	cmd.Flags().BoolVar(&events, "events", false, "print the container's events on standard error")
-	cmd.Flags().BoolVar(&debug, "debug", false, "log what the library does on standard error")
+	cmd.Flags().SetInterspersed(false) // what follows belongs to the command
+	cmd.Flags().StringVar(&o.id, "name", "", "id of the container (default: the name of the file, or a random one)")
+	cmd.Flags().StringVar(&o.id, "id", "", "as --name")
+	cmd.Flags().StringVar(&o.owner, "owner", owner, "owner that the compute system is marked with")
+	cmd.Flags().BoolVar(&o.events, "events", false, "print the container's events on standard error")
+	cmd.Flags().BoolVar(&o.debug, "debug", false, "log what the library does on standard error")
+	cmd.MarkFlagsMutuallyExclusive("name", "id")
+	img.addFlags(cmd)
 	choice.addFlags(cmd)
 	return cmd
 }
 
-// runContainer runs one container to its end, which is its exit code.
-func (a *app) runContainer(id string, spec libcontainerd.Spec, service libcontainerd.ComputeService, term *terminal, events, debug bool) error {
-	backend := &backend{terminal: term, exited: make(chan libcontainerd.StateInfo, 1)}
-	if events {
-		backend.event = a.printEvent
-	}
-	client, err := libcontainerd.NewClient(backend,
-		libcontainerd.WithComputeService(service), libcontainerd.WithLogger(a.logger(debug)))
+// runFile runs the container of a spec.
+func (a *app) runFile(o runOptions, choice hcsChoice, file string) error {
+	spec, service, err := a.load(file, choice)
 	if err != nil {
 		return err
 	}
-
-	created := make(chan error, 1)
-	go func() { created <- client.Create(id, spec) }()
-	exit, err := a.await(client, id, created, backend.exited)
-	if err != nil {
-		return explainSimulator(err, service)
+	in := a.stdin
+	if file == "-" {
+		in = nil // it held the spec
 	}
-	// The client is not closed: hcsrun ends now, and will not wait for a call
-	// that hangs.
-	if err := term.drain(); err != nil {
+	o.id = cmp.Or(o.id, defaultID(file))
+	return a.runContainer(o, spec, service, a.newTerminal(in, spec.Process.Terminal))
+}
+
+// runImage runs a command in a container of an image.
+func (a *app) runImage(o runOptions, img imageOptions, choice hcsChoice, command []string) error {
+	service, err := a.hcs(choice)
+	if err != nil {
 		return err
 	}
-	if exit.Err != nil {
-		a.notice("%v", exit.Err)
+	_, simulated := service.(*hcstest.Service)
+	simulated = simulated && a.driver == nil
+	// Nothing is imported for flags that are wrong.
+	if _, err := img.spec(anyImage, command, service.Host()); err != nil {
+		return err
 	}
-	return a.exit(exit.ExitCode)
-}
-
-// await waits for the exit of a container that is being created, and stops it
-// when the user asks for that.
-func (a *app) await(client libcontainerd.Client, id string, created <-chan error, exited <-chan libcontainerd.StateInfo) (libcontainerd.StateInfo, error) {
-	running := false
-	wishes := 0 // to stop
-	for {
-		select {
-		case err := <-created:
-			if err != nil {
-				return libcontainerd.StateInfo{}, err
-			}
-			created, running = nil, true
-		case exit := <-exited:
-			return exit, nil
-		case <-a.interrupts:
-			wishes++
+	if img.detach && simulated {
+		return errors.New("--detach: a simulated HCS ends with its hcsrun")
+	}
+	if img.detach && os.Getenv(inBackground) == "" {
+		return a.runInBackground()
+	}
+	var found image
+	err = a.interruptible(func(ctx context.Context) error {
+		defer a.wait("looking for image %s", img.image)()
+		if simulated {
+			found = simulatedImage(img.image)
+			return nil
 		}
-		switch {
-		case wishes > 2:
-			return libcontainerd.StateInfo{}, fmt.Errorf("interrupted: container %q may be left behind, see hcsrun ps", id)
-		case running && wishes > 0:
-			go a.stop(client, id, wishes) // HCS may take its time to answer, or never do
-		}
+		found, err = a.findImage(ctx, img.image, libcontainerd.Isolation(img.isolation))
+		return err
+	})
+	if err != nil {
+		return err
 	}
-}
-
-// stop asks for an orderly stop at the first wish and for one at once at the
-// second. A container that is gone needs neither.
-func (a *app) stop(client libcontainerd.Client, id string, wishes int) {
-	signal := sigTerm
-	if wishes > 1 {
-		signal = sigKill
+	spec, err := img.spec(found, command, service.Host())
+	if err != nil {
+		return err
 	}
-	if err := client.Signal(id, signal); err != nil && !errdefs.IsNotFound(err) {
-		a.notice("%v", err)
+	var in io.Reader
+	if img.input || img.tty {
+		in = a.stdin
 	}
-}
-
-// backend connects the container to the terminal and waits for its exit event.
-type backend struct {
-	terminal *terminal
-	exited   chan libcontainerd.StateInfo // receives one exit
-	event    func(containerID string, state libcontainerd.StateInfo)
-}
-
-func (b *backend) AttachStreams(_ string, pipes libcontainerd.IOPipe) error {
-	b.terminal.attach(pipes)
-	return nil
-}
-
-func (b *backend) StateChanged(containerID string, state libcontainerd.StateInfo) error {
-	if b.event != nil {
-		b.event(containerID, state)
+	o.id = cmp.Or(o.id, strings.ToLower(rand.Text()[:12]))
+	o.network = img.network
+	term := a.newTerminal(in, spec.Process.Terminal)
+	if img.detach {
+		term.stdout, term.stderr = io.Discard, io.Discard
+		o.started = func() { a.leaveForeground(o.id) }
 	}
-	if state.State == libcontainerd.StateExit {
-		b.exited <- state
-	}
-	return nil
-}
-
-// printEvent prints what happened to a container.
-func (a *app) printEvent(containerID string, state libcontainerd.StateInfo) {
-	text := fmt.Sprintf("event %s container=%q", state.State, containerID)
-	if state.ProcessID != "" {
-		text += fmt.Sprintf(" process=%q", state.ProcessID)
-	}
-	if state.Pid != 0 {
-		text += fmt.Sprintf(" pid=%d", state.Pid)
-	}
-	if state.State == libcontainerd.StateExit || state.State == libcontainerd.StateExitProcess {
-		text += fmt.Sprintf(" code=%d", state.ExitCode)
-	}
-	if state.Err != nil {
-		text += fmt.Sprintf(" error=%q", state.Err)
-	}
-	a.notice("%s", text)
+	return a.runContainer(o, spec, service, term)
 }

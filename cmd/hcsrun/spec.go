@@ -28,30 +28,45 @@ func (a *app) readSpec(file string) (libcontainerd.Spec, error) {
 	if err != nil {
 		return libcontainerd.Spec{}, err
 	}
-	spec, err := parseSpec(data)
+	spec, unknown, err := parseSpec(data)
+	for _, member := range unknown {
+		a.warn("%s: %s is unknown and does nothing", file, member)
+	}
 	if err != nil {
-		return spec, fmt.Errorf("%s: %w", file, err)
+		return spec, in(file, err)
 	}
 	return spec, nil
 }
 
-// parseSpec reads either form of a spec.
-func parseSpec(data []byte) (libcontainerd.Spec, error) {
+// in names the file in each of its problems.
+func in(file string, err error) error {
+	var list []error
+	for _, problem := range problems(err) {
+		list = append(list, fmt.Errorf("%s: %w", file, problem))
+	}
+	return errors.Join(list...)
+}
+
+// parseSpec reads either form of a spec, and tells which of its members are
+// unknown.
+func parseSpec(data []byte) (libcontainerd.Spec, []string, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' editors begin files with it
 	var marks specMarks
-	if err := decode(data, &marks); err != nil {
-		return libcontainerd.Spec{}, err
+	if _, err := decode(data, &marks); err != nil {
+		return libcontainerd.Spec{}, nil, err
 	}
 	if marks.is2016() {
 		var spec libcontainerd.Spec
-		err := decode(data, &spec)
-		return spec, err
+		unknown, err := decode(data, &spec)
+		return spec, unknown, err
 	}
-	var spec specs.Spec
-	if err := decode(data, &spec); err != nil {
-		return libcontainerd.Spec{}, err
+	var oci specs.Spec
+	unknown, err := decode(data, &oci)
+	if err != nil {
+		return libcontainerd.Spec{}, nil, err
 	}
-	return libcontainerd.SpecFromOCI(&spec)
+	spec, err := libcontainerd.SpecFromOCI(&oci)
+	return spec, unknown, err
 }
 
 // specMarks is what tells a 2016 spec from an OCI config.json: both have nearly
@@ -71,16 +86,6 @@ func (m specMarks) is2016() bool {
 		}
 	}
 	return strings.HasSuffix(m.Version, "(Windows)")
-}
-
-// decode reads exactly one JSON value, and says on which line it is wrong.
-func decode(data []byte, v any) error {
-	err := json.Unmarshal(data, v)
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		line := 1 + bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n"))
-		return fmt.Errorf("line %d is not JSON: %w", line, err)
-	}
-	return err
 }
 
 // defaultID is the id of a container that was given none: the name of its file,

@@ -6,30 +6,31 @@ import (
 )
 
 func (a *app) statsCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "stats ID",
 		Short: "Print the resource use of a running container",
-		Args:  wants("ID"),
+		Long: `stats prints what a container has used since it started. Its memory limit is
+about the first figure of memory, what is committed.`,
+		Args:              wants("ID"),
+		ValidArgsFunction: a.completeIDs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			service, err := a.hostOnly()
 			if err != nil {
 				return err
 			}
+			defer a.wait("asking HCS for statistics")()
 			return withSystem(service, args[0], func(system libcontainerd.ComputeSystem) error {
 				stats, err := system.Statistics()
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				if a.json {
 					return a.printJSON(stats)
 				}
 				return a.printStats(stats)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: durations in nanoseconds, sizes in bytes")
-	return cmd
 }
 
 func (a *app) printStats(s libcontainerd.Statistics) error {

@@ -1,0 +1,8 @@
+//go:build !windows
+
+package main
+
+import "syscall"
+
+// ownProcessGroup lets a process outlive the terminal of the one that starts it.
+func ownProcessGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
