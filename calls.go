@@ -3,6 +3,7 @@ package libcontainerd
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,9 +58,103 @@ type Observer func(Operation)
 // A later answer goes to late, in the goroutine of the call; nil if it needs no
 // care. Failures come back as *Error.
 func call[T any](c *client, op Operation, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {
-	began := c.observe()
-	v, err := bounded(c, limit, f, late)
-	return v, c.told(op, began, err)
+	return told(&pending[noHandle, T]{client: c, f: f, late: late}, op, limit)
+}
+
+// use is call on a handle, which stays open until f has returned.
+func use[H io.Closer, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
+	if !h.acquire() {
+		var none T
+		return none, newError(op.Op, op.ContainerID, op.Process, errGone)
+	}
+	return told(&pending[H, T]{client: c, handle: h, use: f, late: late}, op, limit)
+}
+
+// request is use for calls that return nothing but an error. late is for calls that need
+// care, else nil.
+func request[H io.Closer](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) error, late func(error)) error {
+	if !h.acquire() {
+		return newError(op.Op, op.ContainerID, op.Process, errGone)
+	}
+	p := &pending[H, struct{}]{client: c, handle: h, request: f}
+	if late != nil {
+		p.late = func(_ struct{}, err error) { late(err) }
+	}
+	_, err := told(p, op, limit)
+	return err
+}
+
+// noHandle is the handle of a call that has none.
+type noHandle = io.Closer
+
+// pending is a call that HCS has not answered yet. One of f, use and request is the call.
+type pending[H io.Closer, T any] struct {
+	client  *client
+	handle  *handle[H] // acquired; nil: none
+	f       func() (T, error)
+	use     func(H) (T, error)
+	request func(H) error
+	late    func(T, error) // or nil
+
+	slot  *slot
+	taken atomic.Bool // set by the first of two: the answer, and who gives up waiting
+
+	value T // written before slot.answered gets its element
+	err   error
+}
+
+// bounded makes the call in a new goroutine, so that one that hangs holds up nobody for
+// longer than limit.
+func bounded[H io.Closer, T any](p *pending[H, T], limit time.Duration) (T, error) {
+	c := p.client
+	p.slot = c.slot()
+	c.tasks.add(1)
+	go p.run()
+	p.slot.timer.Reset(limit)
+	select {
+	case <-p.slot.answered:
+	case <-p.slot.timer.C:
+		if p.taken.CompareAndSwap(false, true) {
+			var none T
+			return none, errTimeout(limit)
+		}
+		<-p.slot.answered
+	}
+	c.free(p.slot)
+	return p.value, p.err
+}
+
+func (p *pending[H, T]) run() {
+	defer p.client.tasks.add(-1)
+	p.make()
+	switch {
+	case p.taken.CompareAndSwap(false, true):
+		p.slot.answered <- struct{}{}
+	case p.late != nil:
+		p.late(p.value, p.err)
+	}
+}
+
+// make makes the call.
+func (p *pending[H, T]) make() {
+	if p.handle != nil {
+		defer p.handle.release(p.client)
+	}
+	switch {
+	case p.f != nil:
+		p.value, p.err = p.f()
+	case p.use != nil:
+		p.value, p.err = p.use(p.handle.value)
+	default:
+		p.err = p.request(p.handle.value)
+	}
+}
+
+// told is bounded for a call into HCS, whose answer is described and observed.
+func told[H io.Closer, T any](p *pending[H, T], op Operation, limit time.Duration) (T, error) {
+	began := p.client.observe()
+	v, err := bounded(p, limit)
+	return v, p.client.told(op, began, err)
 }
 
 // observe returns the time if an observer wants it.
@@ -81,49 +176,6 @@ func (c *client) told(op Operation, began time.Time, err error) error {
 		c.observer(op)
 	}
 	return err
-}
-
-// bounded runs f in a new goroutine, so that a call that hangs holds up nobody for
-// longer than limit.
-func bounded[T any](c *client, limit time.Duration, f func() (T, error), late func(T, error)) (T, error) {
-	p := &pending[T]{client: c, f: f, late: late, slot: c.slot()}
-	c.tasks.add(1)
-	go p.run()
-	p.slot.timer.Reset(limit)
-	select {
-	case <-p.slot.answered:
-	case <-p.slot.timer.C:
-		if p.taken.CompareAndSwap(false, true) {
-			var none T
-			return none, errTimeout(limit)
-		}
-		<-p.slot.answered
-	}
-	c.free(p.slot)
-	return p.value, p.err
-}
-
-// pending is a call that HCS has not answered yet.
-type pending[T any] struct {
-	client *client
-	f      func() (T, error)
-	late   func(T, error) // or nil
-	slot   *slot
-	taken  atomic.Bool // set by the first of two: the answer, and who gives up waiting
-
-	value T // written before slot.answered gets its element
-	err   error
-}
-
-func (p *pending[T]) run() {
-	defer p.client.tasks.add(-1)
-	p.value, p.err = p.f()
-	switch {
-	case p.taken.CompareAndSwap(false, true):
-		p.slot.answered <- struct{}{}
-	case p.late != nil:
-		p.late(p.value, p.err)
-	}
 }
 
 // slot is what the answer to a call is waited for with. A client uses its slots
@@ -149,52 +201,32 @@ func (c *client) free(s *slot) {
 	c.slots.Put(s)
 }
 
-// use is call on a handle, which stays open until f has returned.
-func use[H interface{ Close() error }, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
-	if !h.acquire() {
-		var none T
-		return none, newError(op.Op, op.ContainerID, op.Process, errGone)
-	}
-	return call(c, op, limit, func() (T, error) {
-		defer h.release(c)
-		return f(h.value)
-	}, late)
-}
-
-// request is use for calls that return nothing but an error.
-func request[H interface{ Close() error }](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) error, late func(error)) error {
-	var lateAnswer func(struct{}, error)
-	if late != nil {
-		lateAnswer = func(_ struct{}, err error) { late(err) }
-	}
-	_, err := use(c, h, op, limit, func(v H) (struct{}, error) { return struct{}{}, f(v) }, lateAnswer)
-	return err
-}
-
 // question is one that HCS is asked once at a time: whoever asks while it is not
 // answered waits for the same answer. A HCS that does not answer has one call
 // hanging then, however many ask.
-type question[T any] struct {
-	mu    sync.Mutex // guards following
-	asked *answer[T] // the answer that is waited for; nil: none
+type question[H io.Closer, T any] struct {
+	mu    sync.Mutex    // guards following
+	asked *answer[H, T] // the answer that is waited for; nil: none
 }
 
-type answer[T any] struct {
-	given chan struct{} // closed by the goroutine of the call, value and err are set before
+// answer is made by a goroutine that closes given; value and err are set before.
+type answer[H io.Closer, T any] struct {
+	given chan struct{}
 	value T
 	err   error
 }
 
-// ask returns the answer of f, and reports whether others have got it as well.
-func ask[T any](c *client, q *question[T], op Operation, limit time.Duration, f func() (T, error)) (value T, shared bool, err error) {
+// ask returns the answer of f, which gets the value of h; h is nil for a question that
+// needs no handle. It reports whether the answer belongs to somebody who asked before.
+func (q *question[H, T]) ask(c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error)) (value T, shared bool, err error) {
 	q.mu.Lock()
 	a := q.asked
 	shared = a != nil
 	if !shared {
-		a = &answer[T]{given: make(chan struct{})}
+		a = &answer[H, T]{given: make(chan struct{})}
 		q.asked = a
 		c.tasks.add(1)
-		go q.answer(c, a, f)
+		go q.answer(c, a, h, f)
 	}
 	q.mu.Unlock()
 	began := c.observe()
@@ -204,17 +236,23 @@ func ask[T any](c *client, q *question[T], op Operation, limit time.Duration, f 
 		err = errTimeout(limit)
 	}
 	if shared { // that is no call into HCS
-		if err != nil {
-			err = newError(op.Op, op.ContainerID, op.Process, err)
-		}
-		return value, shared, err
+		return value, shared, newError(op.Op, op.ContainerID, op.Process, err)
 	}
 	return value, shared, c.told(op, began, err)
 }
 
-func (q *question[T]) answer(c *client, a *answer[T], f func() (T, error)) {
+func (q *question[H, T]) answer(c *client, a *answer[H, T], h *handle[H], f func(H) (T, error)) {
 	defer c.tasks.add(-1)
-	a.value, a.err = f()
+	var on H
+	switch {
+	case h == nil:
+		a.value, a.err = f(on)
+	case h.acquire():
+		a.value, a.err = f(h.value)
+		h.release(c)
+	default:
+		a.err = errGone
+	}
 	q.mu.Lock()
 	q.asked = nil
 	q.mu.Unlock()
@@ -229,7 +267,7 @@ func (c *client) await(done <-chan struct{}, limit time.Duration) bool {
 
 // awaitEither waits until one of two channels is closed, for no longer than limit.
 func (c *client) awaitEither(done, other <-chan struct{}, limit time.Duration) {
-	if limit <= 0 {
+	if limit <= 0 || isClosed(done) {
 		return
 	}
 	s := c.slot()

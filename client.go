@@ -8,10 +8,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/sirupsen/logrus"
 )
 
 // States of a container, as the Backend hears of them.
@@ -278,13 +278,14 @@ func (r *remote) Client(backend Backend) (Client, error) {
 	}
 	c := &client{
 		settings:   r.settings,
-		backend:    backend,
 		forgetMe:   r.forget,
 		closing:    make(chan struct{}),
 		closeDone:  make(chan struct{}),
 		containers: make(map[string]*container),
 		starts:     starts{limit: r.settings.maxStarts},
 	}
+	c.gate.backend, c.gate.tasks = backend, &c.tasks
+	c.leftovers.client = c
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clients = append(r.clients, c)
@@ -311,7 +312,7 @@ func (r *remote) Cleanup() {
 
 type client struct {
 	settings
-	backend  Backend
+	gate     gate
 	forgetMe func(*client) // tells the Remote that the client is closed
 
 	tasks     tasks         // what Close waits for
@@ -319,12 +320,11 @@ type client struct {
 	starts    starts        // containers that are starting, if their number is limited
 	lingering lingering     // output that is not read to its end
 	leftovers leftovers     // compute systems that did not end when they should
-	closed    atomic.Bool   // shuts the gate; set by Close
-	closing   chan struct{} // closed by Close, right after closed is set
+	closing   chan struct{} // closed by Close, right after the gate is shut
 	closeDone chan struct{} // closed when the first Close is over
 
-	systems question[listing]
-	info    question[Info]
+	systems question[noHandle, listing]
+	info    question[noHandle, Info]
 
 	mu          sync.RWMutex // guards following
 	containers  map[string]*container
@@ -431,7 +431,7 @@ func (c *client) Pause(containerID string) error {
 	if err != nil {
 		return err
 	}
-	return ctr.pause()
+	return ctr.pauses.pause()
 }
 
 func (c *client) Resume(containerID string) error {
@@ -443,7 +443,7 @@ func (c *client) Resume(containerID string) error {
 	if err != nil {
 		return err
 	}
-	return ctr.resume()
+	return ctr.pauses.resume()
 }
 
 func (c *client) Stats(containerID string) (*Stats, error) {
@@ -491,7 +491,7 @@ func (c *client) UpdateResources(containerID string, resources Resources) error 
 }
 
 func (c *client) Close() error {
-	if c.closed.CompareAndSwap(false, true) {
+	if c.gate.shut.CompareAndSwap(false, true) {
 		defer close(c.closeDone)
 		return c.close()
 	}
@@ -503,7 +503,8 @@ func (c *client) Close() error {
 func (c *client) close() error {
 	close(c.closing)
 	c.forgetMe(c)
-	c.stopTimers()
+	c.stopPatrol()
+	c.leftovers.stop()
 	for _, ctr := range c.all() {
 		ctr.detach()
 	}
@@ -519,21 +520,6 @@ func (c *client) awaitTasks() error {
 	return nil
 }
 
-// stopTimers stops what would look for leftovers and lost ends. A round that has begun
-// sees that the client is closed.
-func (c *client) stopTimers() {
-	c.mu.Lock()
-	if c.patrolTimer != nil {
-		c.patrolTimer.Stop()
-	}
-	c.mu.Unlock()
-	c.leftovers.mu.Lock()
-	defer c.leftovers.mu.Unlock()
-	if c.leftovers.timer != nil {
-		c.leftovers.timer.Stop()
-	}
-}
-
 // all lists the containers of the table.
 func (c *client) all() []*container {
 	c.mu.RLock()
@@ -541,8 +527,16 @@ func (c *client) all() []*container {
 	return slices.Collect(maps.Values(c.containers))
 }
 
+// log is the logger, for what concerns one container.
+func (c *client) log(containerID string) *logrus.Entry {
+	if containerID == "" {
+		return c.logger
+	}
+	return c.logger.WithField("container", containerID)
+}
+
 // isClosed reports whether Close has begun.
-func (c *client) isClosed() bool { return c.closed.Load() }
+func (c *client) isClosed() bool { return c.gate.shut.Load() }
 
 // reserve takes containerID, so that nobody else can, before HCS is asked.
 func (c *client) reserve(op, containerID string, options []CreateOption) (*container, error) {

@@ -26,9 +26,9 @@ type container struct {
 	handedEnd atomic.Bool   // it has ended
 	cancel    chan struct{} // closed to stop a start, or the wait for a restart
 
-	mu        sync.Mutex          // guards following
-	phase     phase               // changed by moveLocked only
-	events    queue               // that the Backend is to be told of
+	mu        sync.Mutex // guards following
+	phase     phase      // changed by moveLocked only
+	events    events
 	plan      *plan               // nil until it is made
 	starting  bool                // Create, Restore or a restart is at work; the end of the container waits for it
 	endSeen   bool                // the container has ended while starting
@@ -39,7 +39,7 @@ type container struct {
 	execs     map[string]*process // by friendly name
 	order     []*process          // the exec'd processes in the order of their start
 	seq       int                 // counts exec'd processes
-	pausing   pausing
+	pauses    pauses
 }
 
 // plan is what is needed to start the container, made before anything is created.
@@ -49,17 +49,20 @@ type plan struct {
 	retry    RetryPolicy
 	hyperv   bool
 	process  processPlan
+	warnings []string // of what HCS will not honour
 }
 
 func newContainer(c *client, id string, settings createSettings) *container {
-	return &container{
+	ctr := &container{
 		client:         c,
 		id:             id,
 		createSettings: settings,
-		events:         queue{held: true},
 		starting:       true,
 		cancel:         make(chan struct{}),
 	}
+	ctr.events = events{client: c, id: id, mu: &ctr.mu, held: true}
+	ctr.pauses = pauses{ctr: ctr}
+	return ctr
 }
 
 // create makes the container from spec and runs it. After an error nothing of it is
@@ -76,29 +79,28 @@ func (ctr *container) create(spec *Spec) error {
 // makePlan translates spec. It asks the ComputeService only for facts.
 func (ctr *container) makePlan(op string, spec *Spec) (*plan, error) {
 	c := ctr.client
-	var warnings []string
-	p, err := bounded(c, c.callTimeout, func() (*plan, error) {
+	p, err := bounded(&pending[noHandle, *plan]{client: c, f: func() (*plan, error) {
 		host := c.service.Host()
 		if err := spec.validate(host); err != nil {
 			return nil, err
 		}
-		doc, warned, err := translate(ctr.id, spec, c.service, host, documentOptions{c.owner, c.terminateOnClose})
+		doc, warnings, err := translate(ctr.id, spec, c.service, host, documentOptions{c.owner, c.terminateOnClose})
 		if err != nil {
 			return nil, err
 		}
-		warnings = warned
 		return &plan{
 			document: doc,
 			build:    host.Build,
 			retry:    c.retryPolicy(host),
 			hyperv:   spec.Windows.HvRuntime != nil,
 			process:  planProcess(&spec.Process),
+			warnings: warnings,
 		}, nil
-	}, nil)
+	}}, c.callTimeout)
 	if err != nil {
 		return nil, newError(op, ctr.id, "", err)
 	}
-	for _, w := range warnings {
+	for _, w := range p.warnings {
 		ctr.log().Warn(w)
 	}
 	return p, nil
@@ -173,7 +175,7 @@ func (ctr *container) boot() error {
 func (ctr *container) adopt(compute ComputeSystem) *system {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	ctr.system = newSystem(ctr.client, ctr.id, compute, ctr.end)
+	ctr.system = newSystem(ctr.client, ctr.id, compute, ctr)
 	return ctr.system
 }
 
@@ -199,10 +201,8 @@ func (ctr *container) announce() error {
 	if err := ctr.init.attach(); err != nil {
 		return err
 	}
-	ctr.mu.Lock()
-	start, _ := ctr.events.popLocked()
-	ctr.mu.Unlock()
-	if err := ctr.tell(start); err != nil {
+	start, _ := ctr.events.pop()
+	if err := ctr.events.tell(start); err != nil {
 		return newError(OpStateChange, ctr.id, "", err)
 	}
 	return nil
@@ -222,12 +222,13 @@ func (ctr *container) started() {
 	c, s, init := ctr.client, ctr.system, ctr.init
 	ctr.forgetDocument()
 	s.count()
-	c.tasks.start(func() { ctr.watchInit(init) })
+	c.tasks.add(1)
+	go ctr.watchInit(init)
 	ctr.mu.Lock()
 	ctr.starting, ctr.events.held = false, false
 	ended := ctr.endSeen
 	if !c.isClosed() {
-		ctr.passTurnLocked()
+		ctr.events.passTurnLocked()
 	}
 	ctr.mu.Unlock()
 	if c.isClosed() {
@@ -266,11 +267,11 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
-			c.released(ctr.id, c.leftovers.claim(ctr.id)) // the id has been free
+			c.leftovers.released(ctr.id, c.leftovers.claim(ctr.id)) // the id has been free
 			return system, nil
 		}
 		if isIDTaken(err) {
-			if !c.clearID(ctr.id) {
+			if !c.leftovers.clear(ctr.id) {
 				return nil, err
 			}
 			pause, more := taken.next() // from the first time that the former life had ended
@@ -280,7 +281,7 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 			ctr.rest(pause)
 			continue
 		}
-		c.sweep(ctr.id, err)
+		c.leftovers.sweep(ctr.id, err)
 		if !ctr.plan.retry.again(attempt, err) {
 			return nil, err
 		}
@@ -298,7 +299,7 @@ func (ctr *container) tryCreate(attempt int) (ComputeSystem, error) {
 	op := Operation{Op: OpCreate, ContainerID: ctr.id, Attempt: attempt}
 	return call(c, op, c.callTimeout,
 		func() (ComputeSystem, error) { return present(doc.create(c.service, ctr.id, build)) },
-		func(system ComputeSystem, err error) { c.disposeLate(ctr.id, system, err) })
+		func(system ComputeSystem, err error) { c.leftovers.disposeLate(ctr.id, system, err) })
 }
 
 // errCancelled ends a start that was signalled before the container ran.
@@ -343,7 +344,7 @@ func (ctr *container) undo() {
 	if s != nil {
 		if err := s.endFailedStart(); err != nil {
 			ctr.log().WithError(err).Error("compute system of a failed start does not stop, going on in the background")
-			c.leave(ctr.id, &claim{ran: true})
+			c.leftovers.leave(ctr.id, &claim{ran: true})
 		}
 		ctr.collectExecs(time.Now().Add(c.grace))
 		if init != nil {
@@ -351,7 +352,7 @@ func (ctr *container) undo() {
 		}
 		s.close()
 	}
-	ctr.deliverHeld()
+	ctr.events.deliverHeld()
 	ctr.mu.Lock()
 	ctr.starting = false
 	ctr.mu.Unlock()
@@ -411,3 +412,5 @@ func (ctr *container) notRunningLocked() error {
 func (ctr *container) op(name string) Operation {
 	return Operation{Op: name, ContainerID: ctr.id}
 }
+
+func (ctr *container) log() *logrus.Entry { return ctr.client.log(ctr.id) }

@@ -40,7 +40,7 @@ func (ctr *container) stats() (*Stats, error) {
 	if !up {
 		return nil, newError(OpStats, ctr.id, "", notRunning)
 	}
-	statistics, shared, err := askSystem(s, &s.statistics, OpStats, ComputeSystem.Statistics)
+	statistics, shared, err := s.statistics.ask(ctr.client, s.handle, s.op(OpStats), ctr.client.callTimeout, ComputeSystem.Statistics)
 	if err != nil {
 		return nil, err
 	}
@@ -48,19 +48,6 @@ func (ctr *container) stats() (*Stats, error) {
 		statistics.Network = slices.Clone(statistics.Network)
 	}
 	return &Stats{Read: time.Now(), Statistics: statistics}, nil
-}
-
-// askSystem asks HCS a question about a compute system.
-func askSystem[T any](s *system, q *question[T], op string, f func(ComputeSystem) (T, error)) (T, bool, error) {
-	c := s.client
-	return ask(c, q, s.op(op), c.callTimeout, func() (T, error) {
-		if !s.handle.acquire() {
-			var none T
-			return none, errGone
-		}
-		defer s.handle.release(c)
-		return f(s.handle.value)
-	})
 }
 
 // tracked is a process of the table that runs.
@@ -112,7 +99,7 @@ func (ctr *container) summary() ([]Summary, error) {
 	if len(list) == 0 {
 		return []Summary{}, nil
 	}
-	infos, _, err := askSystem(s, &s.processes, OpListProcesses, ComputeSystem.ProcessList)
+	infos, _, err := s.processes.ask(ctr.client, s.handle, s.op(OpListProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList)
 	if err != nil && !isOnTheWayOut(err) {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func newHCSError(op, containerID string, err error) *Error {
 		ContainerID: containerID,
 		Code:        causeCode(err),
 		Err:         cause(err),
-		Events:      events(err),
+		Events:      eventTexts(err),
 	}
 }
 
@@ -88,9 +88,9 @@ func causeCode(err error) Code {
 	return codeOf(err)
 }
 
-// events returns what HCS reported besides the code. Some error types of hcsshim
+// eventTexts returns what HCS reported besides the code. Some error types of hcsshim
 // are internal, but all append their events to their text in the same way.
-func events(err error) []string {
+func eventTexts(err error) []string {
 	_, rest, found := strings.Cut(err.Error(), eventPrefix)
 	if !found {
 		return nil

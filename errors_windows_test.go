@@ -93,7 +93,7 @@ func TestEventsAreTakenOutOfTheText(t *testing.T) {
 		{"start failed\n[Event Detail: disk\nfull Provider: p]\n[Event Detail: two]", []string{"disk\nfull Provider: p", "two"}},
 	}
 	for _, tt := range tests {
-		if diff := cmp.Diff(tt.want, events(errors.New(tt.text))); diff != "" {
+		if diff := cmp.Diff(tt.want, eventTexts(errors.New(tt.text))); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.text, diff)
 		}
 	}

@@ -18,7 +18,7 @@ func (ctr *container) addProcess(name string, spec *Process) error {
 	if err := spec.validate(); err != nil {
 		return newError(OpExec, ctr.id, name, err)
 	}
-	ctr.settlePhase()
+	ctr.pauses.settle()
 	p, err := ctr.reserveExec(name, planProcess(spec))
 	if err != nil {
 		return err
@@ -33,7 +33,8 @@ func (ctr *container) addProcess(name string, spec *Process) error {
 		return err
 	}
 	added = true
-	ctr.client.tasks.start(p.watch)
+	ctr.client.tasks.add(1)
+	go p.watch()
 	return nil
 }
 
@@ -105,13 +106,14 @@ func (p *process) isAttached() bool {
 
 // watch waits for the exit of an exec'd process and reports it.
 func (p *process) watch() {
+	defer p.container.client.tasks.add(-1)
 	p.wait()
 	won, turn := p.settle(p.exitInfo(StateExitProcess))
 	if won {
 		p.release()
 	}
 	if turn {
-		p.container.deliver()
+		p.container.events.deliver()
 	}
 }
 
@@ -119,7 +121,7 @@ func (p *process) watch() {
 func (p *process) lose() {
 	won, turn := p.settle(p.lostExit(StateExitProcess))
 	if turn {
-		p.container.client.tasks.start(p.container.deliver)
+		p.container.events.deliverInBackground()
 	}
 	if won {
 		p.drop()
@@ -139,7 +141,7 @@ func (p *process) settle(info StateInfo) (won, turn bool) {
 	}
 	owed := p.state == live
 	if owed {
-		turn = ctr.events.pushLocked(event{info: info, begun: &p.exitBegun, after: p.forget})
+		turn = ctr.events.pushLocked(event{info: info, exec: p})
 	} else {
 		ctr.forgetLocked(p)
 	}

@@ -10,6 +10,7 @@ import (
 
 // watchInit waits until the init process has ended.
 func (ctr *container) watchInit(init *process) {
+	defer ctr.client.tasks.add(-1)
 	init.wait()
 	close(init.done)
 	ctr.end(init.system)
@@ -41,7 +42,7 @@ func (ctr *container) finish(s *system, init *process) {
 	}
 	if teardown != nil {
 		teardown = join(teardown, ErrMayStillRun)
-		c.leave(ctr.id, claimOfLife())
+		c.leftovers.leave(ctr.id, claimOfLife())
 	}
 	deadline := time.Now().Add(c.grace)
 	exit := init.exit(StateExit, deadline)
@@ -77,10 +78,10 @@ func (ctr *container) collectExecs(deadline time.Time) {
 func (ctr *container) reportExit(exit StateInfo) {
 	ctr.logExit(exit)
 	ctr.mu.Lock()
-	_, turn := ctr.moveLocked(gone, event{info: exit, begun: &ctr.exitBegun, after: func() { ctr.client.remove(ctr) }})
+	_, turn := ctr.moveLocked(gone, event{info: exit, exit: ctr})
 	ctr.mu.Unlock()
 	if turn {
-		ctr.deliver()
+		ctr.events.deliver()
 	}
 }
 
@@ -116,7 +117,7 @@ func (ctr *container) decideRestart(exit StateInfo) {
 	ctr.deciding = false
 	restart, turn := false, false
 	if again && err == nil && !ctr.cancelled {
-		restart, turn = ctr.moveLocked(restarting, event{info: info, after: func() { close(told) }})
+		restart, turn = ctr.moveLocked(restarting, event{info: info, told: told})
 	}
 	cancelled := ctr.cancelled
 	ctr.mu.Unlock()
@@ -129,7 +130,7 @@ func (ctr *container) decideRestart(exit StateInfo) {
 	}
 	ctr.logExit(info)
 	if turn {
-		ctr.deliver()
+		ctr.events.deliver()
 	}
 	select {
 	case <-told:
@@ -195,7 +196,8 @@ func (ctr *container) startAgain() error {
 		ctr.mu.Unlock()
 		return err
 	}
-	ctr.system, ctr.init, ctr.pausing = nil, nil, pausing{}
+	ctr.system, ctr.init = nil, nil
+	ctr.pauses.resetLocked()
 	ctr.starting, ctr.endSeen = true, false
 	ctr.events.held = true
 	ctr.handed.Store(false)

@@ -2,6 +2,7 @@ package libcontainerd
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 // handle keeps a handle to HCS open until the last call on it has come back, and
 // closes it then. A Close while another call runs would wait for that call, and
 // keep new ones from being made.
-type handle[T interface{ Close() error }] struct {
+type handle[T io.Closer] struct {
 	value T
 	of    Operation // what it is a handle to
 
@@ -22,7 +23,7 @@ type handle[T interface{ Close() error }] struct {
 	closed chan struct{} // closed by finish, once value is closed or given up
 }
 
-func newHandle[T interface{ Close() error }](value T, of Operation) *handle[T] {
+func newHandle[T io.Closer](value T, of Operation) *handle[T] {
 	return &handle[T]{value: value, of: of, closed: make(chan struct{})}
 }
 
@@ -44,7 +45,8 @@ func (h *handle[T]) release(c *client) {
 	last := h.closing && h.users == 0
 	h.mu.Unlock()
 	if last {
-		c.tasks.start(func() { h.finish(c) })
+		c.tasks.add(1)
+		go h.finish(c)
 	}
 }
 
@@ -57,7 +59,8 @@ func (h *handle[T]) close(c *client) bool {
 	h.closing = true
 	h.mu.Unlock()
 	if first && idle {
-		c.tasks.start(func() { h.finish(c) })
+		c.tasks.add(1)
+		go h.finish(c)
 	}
 	return idle
 }
@@ -66,7 +69,7 @@ func (h *handle[T]) close(c *client) bool {
 // grace. One that a call uses closes when that call comes back.
 func (h *handle[T]) closeWait(c *client) {
 	if h.close(c) {
-		await(h.closed, c.grace)
+		c.await(h.closed, c.grace)
 	}
 }
 
@@ -80,6 +83,7 @@ func (h *handle[T]) isClosing() bool {
 // finish closes the handle. HCS may refuse that while it is away, and then the
 // handle is still open: finish tries again for as long as the grace.
 func (h *handle[T]) finish(c *client) {
+	defer c.tasks.add(-1)
 	defer close(h.closed)
 	refused := soon(c.grace)
 	for {

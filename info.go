@@ -44,7 +44,7 @@ func (c *client) Info() (*Info, error) {
 	if c.isClosed() {
 		return nil, newError(OpInfo, "", "", errClosed)
 	}
-	info, shared, err := ask(c, &c.info, Operation{Op: OpInfo}, c.callTimeout, func() (Info, error) {
+	info, shared, err := c.info.ask(c, nil, Operation{Op: OpInfo}, c.callTimeout, func(noHandle) (Info, error) {
 		info := Info{Host: c.service.Host()}
 		if r, ok := c.service.(IsolationReporter); ok {
 			info.Isolations = r.Isolations()

@@ -64,6 +64,8 @@ func claimOfFailure(err error) *claim {
 // background end those whose id no container uses, until none is left or the client
 // is closed.
 type leftovers struct {
+	client *client
+
 	mu     sync.Mutex        // guards following
 	claims map[string]*claim // by id
 	busy   bool              // a round runs or is due
@@ -71,8 +73,8 @@ type leftovers struct {
 }
 
 // leave keeps a claim on id, and has what HCS left there be ended in the background.
-func (c *client) leave(id string, ours *claim) {
-	l := &c.leftovers
+func (l *leftovers) leave(id string, ours *claim) {
+	const soon = 100 * time.Millisecond // the engine may want the id at once
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.claims == nil {
@@ -81,7 +83,7 @@ func (c *client) leave(id string, ours *claim) {
 	l.claims[id] = ours.with(l.claims[id])
 	if !l.busy {
 		l.busy = true
-		c.roundAfter(pace{first: 100 * time.Millisecond, longest: max(c.grace, 100*time.Millisecond)}) // the engine may want the id at once
+		l.roundAfterLocked(pace{first: soon, longest: max(l.client.grace, soon)})
 	}
 }
 
@@ -92,67 +94,55 @@ func (l *leftovers) claim(id string) *claim {
 	return l.claims[id]
 }
 
-// drop ends a claim whose system has ended, unless it was replaced meanwhile. It
-// reports whether the Backend is to be told.
-func (l *leftovers) drop(id string, ours *claim) (tell bool) {
+// released drops a claim on id whose system has ended, unless it was replaced meanwhile,
+// and tells the Backend if it waits for that.
+func (l *leftovers) released(id string, ours *claim) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ours == nil || l.claims[id] != ours {
-		return false
-	}
-	if rest := ours.rest(); rest != nil {
-		l.claims[id] = rest
-	} else {
+	current := ours != nil && l.claims[id] == ours
+	if current {
 		delete(l.claims, id)
-	}
-	return ours.told
-}
-
-// released drops a claim on id whose system has ended, and tells the Backend if it
-// waits for that.
-func (c *client) released(id string, ours *claim) {
-	if !c.leftovers.drop(id, ours) {
-		return
-	}
-	_ = c.gate(nil, func(b Backend) error { // shut: nobody wants to know any longer
-		if b, ok := b.(EndBackend); ok {
-			b.ComputeSystemEnded(id)
+		if rest := ours.rest(); rest != nil {
+			l.claims[id] = rest
 		}
-		return nil
-	})
+	}
+	l.mu.Unlock()
+	if current && ours.told {
+		l.client.gate.systemEnded(id)
+	}
 }
 
-// roundAfter begins a round after the next pause. l.mu is held.
-func (c *client) roundAfter(p pace) {
+// roundAfterLocked begins a round after the next pause; l.mu is held.
+func (l *leftovers) roundAfterLocked(p pace) {
 	pause, _ := p.next()
-	c.leftovers.timer = time.AfterFunc(pause, func() {
-		c.tasks.start(func() { c.endLeftovers(p) })
+	l.timer = time.AfterFunc(pause, func() {
+		l.client.tasks.start(func() { l.round(p) })
 	})
 }
 
-// endLeftovers is one round.
-func (c *client) endLeftovers(p pace) {
+// round ends what it can, and has the next one begin if something is left.
+func (l *leftovers) round(p pace) {
+	c := l.client
 	if c.isClosed() {
 		return
 	}
-	l := &c.leftovers
 	l.mu.Lock()
 	claims := maps.Clone(l.claims)
 	l.mu.Unlock()
 	maps.DeleteFunc(claims, func(id string, _ *claim) bool { return c.inUse(id) != nil })
 	if len(claims) > 0 {
-		c.endClaims(claims)
+		l.end(claims)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busy = len(l.claims) > 0
 	if l.busy {
-		c.roundAfter(p)
+		l.roundAfterLocked(p)
 	}
 }
 
-// endClaims ends what HCS has left under the ids of claims.
-func (c *client) endClaims(claims map[string]*claim) {
+// end ends what HCS has left under the ids of claims.
+func (l *leftovers) end(claims map[string]*claim) {
+	c := l.client
 	systems, err := c.list(c.owner)
 	if err != nil {
 		return
@@ -160,39 +150,38 @@ func (c *client) endClaims(claims map[string]*claim) {
 	var round sync.WaitGroup
 	for id, ours := range claims {
 		round.Go(func() {
-			if !c.holds(ours, systems, id) || c.endUnused(id) == nil {
-				c.released(id, ours)
+			if !l.holds(ours, systems, id) || c.endUnused(id) == nil {
+				l.released(id, ours)
 			}
 		})
 	}
 	round.Wait()
 }
 
-// endUnused ends the system that HCS has under an id that no container uses. Once it is
-// open the id is looked at again: a container may have taken it since, and then this
-// may be its system.
-func (c *client) endUnused(id string) error {
-	unused := func() error { return c.inUse(id) }
-	if err := unused(); err != nil {
-		return err
+// stop keeps further rounds from beginning. One that has begun sees that the client is
+// closed.
+func (l *leftovers) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
 	}
-	return c.endUnder(id, c.terminateTimeout, unused, c.closing)
 }
 
 // holds reports whether systems has one with this id that the claim covers; a nil claim
 // covers none.
-func (c *client) holds(ours *claim, systems []ComputeSystemInfo, id string) bool {
+func (l *leftovers) holds(ours *claim, systems []ComputeSystemInfo, id string) bool {
 	return ours != nil && slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool {
-		return s.ID == id && s.Owner == c.owner && ours.covers(s.State)
+		return s.ID == id && s.Owner == l.client.owner && ours.covers(s.State)
 	})
 }
 
 // sweep ends what a create that failed with err has left: HCS can fail after it has
 // made the system. What cannot be ended now, or may still come, is ended later.
-func (c *client) sweep(id string, err error) {
-	ours := claimOfFailure(err)
+func (l *leftovers) sweep(id string, err error) {
+	c, ours := l.client, claimOfFailure(err)
 	systems, err := c.list(c.owner)
-	found := err == nil && c.holds(ours, systems, id)
+	found := err == nil && l.holds(ours, systems, id)
 	if found {
 		err = c.endUnder(id, c.terminateTimeout, nil, nil)
 	}
@@ -200,27 +189,29 @@ func (c *client) sweep(id string, err error) {
 		c.log(id).WithError(err).Warn("cannot end what a create that failed may have left")
 	}
 	if err != nil || !found && ours.expected() {
-		c.leave(id, ours)
+		l.leave(id, ours)
 	}
 }
 
 // disposeLate ends the system of a create that was given up, also one that HCS has made
 // though it says that it failed.
-func (c *client) disposeLate(id string, system ComputeSystem, err error) {
+func (l *leftovers) disposeLate(id string, system ComputeSystem, err error) {
+	c := l.client
 	if err == nil {
 		s := newSystem(c, id, system, nil)
 		err = s.end(c.terminateTimeout, c.terminateTimeout, c.closing)
 		s.close()
 	}
 	if err != nil {
-		c.leave(id, claimOfFailure(err))
+		l.leave(id, claimOfFailure(err))
 	}
 }
 
-// clearID ends the system that an engine before this one, or a former life of the
+// clear ends the system that an engine before this one, or a former life of the
 // container, has left under id. It reports false if the id will not be free soon. A
 // system that HCS no longer lists is all but gone.
-func (c *client) clearID(id string) bool {
+func (l *leftovers) clear(id string) bool {
+	c := l.client
 	systems, err := c.list("")
 	if err == nil {
 		i := slices.IndexFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == id })
@@ -228,7 +219,7 @@ func (c *client) clearID(id string) bool {
 			return true
 		}
 		left := systems[i].Owner == c.owner && isOver(systems[i].State)
-		if !left && !c.holds(c.leftovers.claim(id), systems, id) {
+		if !left && !l.holds(l.claim(id), systems, id) {
 			return false
 		}
 		err = c.endUnder(id, c.terminateTimeout, nil, c.closing)

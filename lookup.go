@@ -17,6 +17,21 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 		})
 }
 
+// secondHandle is open, for a call that must not go through the first handle.
+func (c *client) secondHandle(id string) (*handle[ComputeSystem], error) {
+	compute, err := c.open(id, c.callTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return newHandle(compute, Operation{ContainerID: id}), nil
+}
+
+// isPaused reports whether HCS has the system under id paused.
+func (c *client) isPaused(id string) (bool, error) {
+	systems, err := c.list("")
+	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == id && s.State == "Paused" }), err
+}
+
 // errNothing is the failure of a ComputeService that returns neither a result nor an
 // error.
 var errNothing = errors.New("compute service returned nothing and no error")
@@ -52,6 +67,17 @@ func (c *client) endUnder(id string, limit time.Duration, keep func() error, clo
 		}
 		return s.end(limit, time.Until(deadline), closing)
 	})
+}
+
+// endUnused ends the system that HCS has under an id that no container uses. Once it is
+// open the id is looked at again: a container may have taken it since, and then this
+// may be its system.
+func (c *client) endUnused(id string) error {
+	unused := func() error { return c.inUse(id) }
+	if err := unused(); err != nil {
+		return err
+	}
+	return c.endUnder(id, c.terminateTimeout, unused, c.closing)
 }
 
 // list lists the compute systems of owner, of all owners if it is empty.
@@ -97,7 +123,7 @@ type listing struct {
 // listing lists the compute systems of all owners. The answer may be that to somebody who
 // asked a little earlier.
 func (c *client) listing(limit time.Duration) (listing, error) {
-	l, _, err := ask(c, &c.systems, Operation{Op: OpList}, limit, func() (listing, error) {
+	l, _, err := c.systems.ask(c, nil, Operation{Op: OpList}, limit, func(noHandle) (listing, error) {
 		asked := time.Now()
 		systems, err := c.service.ComputeSystems("")
 		states := make(map[string]string, len(systems))
@@ -134,6 +160,14 @@ func (c *client) patrol() {
 	}
 	c.patrolling = true
 	c.patrolTimer = time.AfterFunc(patrolEvery, func() { c.tasks.start(c.lookAround) })
+}
+
+func (c *client) stopPatrol() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.patrolTimer != nil {
+		c.patrolTimer.Stop()
+	}
 }
 
 // lookAround ends the containers whose system no longer runs.

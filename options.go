@@ -262,6 +262,9 @@ func WithReattach(spec Spec, initPid uint32) CreateOption {
 }
 
 func applyCreateOptions(options []CreateOption) (createSettings, error) {
+	if len(options) == 0 {
+		return createSettings{}, nil // costs nothing
+	}
 	var s createSettings
 	for _, o := range options {
 		if o == nil {

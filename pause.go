@@ -2,23 +2,30 @@ package libcontainerd
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/containerd/errdefs"
 )
 
-// pausing is what the container knows of its pauses and resumes. It is guarded by
-// container.mu.
+// pauses are the pauses and resumes of a container.
 //
 // One of them runs at a time. A call that was given up, by the client or by hcsshim,
 // leaves the phase in doubt, and from then on HCS is asked: before each of the calls that
 // depend on the phase, and through a fresh handle, since the container's handle may
 // still get the answer to the call that was given up.
-type pausing struct {
+type pauses struct {
+	ctr *container
+
+	// guarded by container.mu:
 	current  *toggle // the one that runs, nil: none
 	count    int     // of those that have begun or ended
 	doubt    bool    // one was given up
 	bySignal bool    // Signal has resumed the container to shut it down
+}
+
+// resetLocked forgets a former system; container.mu is held.
+func (p *pauses) resetLocked() {
+	p.current, p.doubt, p.bySignal = nil, false, false
+	p.count++
 }
 
 // toggle is one pause or resume.
@@ -39,13 +46,14 @@ func newResume() *toggle {
 }
 
 // pause freezes the container; see Client.Pause.
-func (ctr *container) pause() error { return ctr.toggle(newPause()) }
+func (p *pauses) pause() error { return p.toggle(newPause()) }
 
 // resume lets the container run on; see Client.Resume. After a Signal that has resumed
 // it there is nothing left to do.
-func (ctr *container) resume() error {
+func (p *pauses) resume() error {
+	ctr := p.ctr
 	ctr.mu.Lock()
-	bySignal, current := ctr.pausing.bySignal, ctr.pausing.current
+	bySignal, current := p.bySignal, p.current
 	ctr.mu.Unlock()
 	if bySignal && current != nil {
 		await(current.over, ctr.client.callTimeout)
@@ -56,33 +64,35 @@ func (ctr *container) resume() error {
 	if done {
 		return nil
 	}
-	return ctr.toggle(newResume())
+	return p.toggle(newResume())
 }
 
 // toggle carries out a pause or a resume.
-func (ctr *container) toggle(t *toggle) error {
-	ctr.settlePhase()
-	s, fresh, err := ctr.begin(t)
+func (p *pauses) toggle(t *toggle) error {
+	ctr := p.ctr
+	p.settle()
+	s, fresh, err := p.begin(t)
 	if err != nil {
 		return err
 	}
 	h := s.handle
 	if fresh {
-		if h, err = ctr.freshHandle(); err != nil {
-			ctr.over(t, err)
+		if h, err = ctr.client.secondHandle(ctr.id); err != nil {
+			p.over(t, err)
 			return newError(t.op, ctr.id, "", err)
 		}
 		defer h.close(ctr.client)
 	}
-	err = request(ctr.client, h, ctr.op(t.op), ctr.client.callTimeout, t.call, func(err error) { ctr.late(s, t, err) })
-	if ctr.over(t, err) {
-		ctr.deliverOwn()
+	err = request(ctr.client, h, ctr.op(t.op), ctr.client.callTimeout, t.call, func(err error) { p.late(s, t, err) })
+	if p.over(t, err) {
+		ctr.events.deliverOwn()
 	}
 	return err
 }
 
 // begin lets t begin, if the container is in the right phase and no other is under way.
-func (ctr *container) begin(t *toggle) (s *system, fresh bool, err error) {
+func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
+	ctr := p.ctr
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	switch {
@@ -90,24 +100,24 @@ func (ctr *container) begin(t *toggle) (s *system, fresh bool, err error) {
 		err = fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented)
 	case !ctr.phase.isUp():
 		err = ctr.notRunningLocked()
-	case ctr.pausing.current != nil:
+	case p.current != nil:
 		err = fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition)
 	case ctr.phase != t.from:
 		err = fmt.Errorf("container is %v: %w", ctr.phase, errdefs.ErrFailedPrecondition)
 	default:
-		ctr.pausing.current = t
-		ctr.pausing.count++
+		p.current = t
+		p.count++
 	}
-	return ctr.system, ctr.pausing.doubt, newError(t.op, ctr.id, "", err)
+	return ctr.system, p.doubt, newError(t.op, ctr.id, "", err)
 }
 
 // over ends t, which was answered with err or given up. It reports whether the caller has
 // to deliver the event. A container that has ended meanwhile stays so.
-func (ctr *container) over(t *toggle, err error) (turn bool) {
+func (p *pauses) over(t *toggle, err error) (turn bool) {
+	ctr := p.ctr
 	close(t.over)
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	p := &ctr.pausing
 	if p.current != t {
 		return false // the container was started again meanwhile
 	}
@@ -124,13 +134,13 @@ func (ctr *container) over(t *toggle, err error) (turn bool) {
 
 // late takes the answer to a call that the client has given up. A pause is undone, a
 // resume is told, unless another one has begun since: then HCS is asked in time.
-func (ctr *container) late(s *system, t *toggle, err error) {
+func (p *pauses) late(s *system, t *toggle, err error) {
+	ctr := p.ctr
 	if err != nil {
 		return // the phase has been in doubt since the call was given up
 	}
 	undo := newResume()
 	ctr.mu.Lock()
-	p := &ctr.pausing
 	mine := ctr.system == s && p.current == nil
 	if mine {
 		p.count++
@@ -146,25 +156,26 @@ func (ctr *container) late(s *system, t *toggle, err error) {
 	}
 	ctr.mu.Unlock()
 	if turn {
-		ctr.deliver()
+		ctr.events.deliver()
 	}
 	if mine && t.to == paused {
 		// The phase is still running, so that the end of the resume changes nothing.
-		ctr.over(undo, request(ctr.client, s.handle, ctr.op(OpResume), ctr.client.callTimeout, ComputeSystem.Resume, nil))
+		p.over(undo, request(ctr.client, s.handle, ctr.op(OpResume), ctr.client.callTimeout, ComputeSystem.Resume, nil))
 	}
 }
 
-// settlePhase asks HCS whether the container is paused, if a pause or a resume was ever
+// settle asks HCS whether the container is paused, if a pause or a resume was ever
 // given up, and reports what has come of it. An answer that another one has overtaken
 // does not count.
-func (ctr *container) settlePhase() {
+func (p *pauses) settle() {
+	ctr := p.ctr
 	ctr.mu.Lock()
-	certain, before := !ctr.pausing.doubt || ctr.pausing.current != nil, ctr.pausing.count
+	certain, before := !p.doubt || p.current != nil, p.count
 	ctr.mu.Unlock()
 	if certain {
 		return
 	}
-	isPaused, err := ctr.isPausedInHCS()
+	isPaused, err := ctr.client.isPaused(ctr.id)
 	if err != nil {
 		ctr.log().WithError(err).Warn("HCS does not tell whether the container is paused")
 		return
@@ -172,7 +183,7 @@ func (ctr *container) settlePhase() {
 	ctr.mu.Lock()
 	turn := false
 	switch {
-	case ctr.pausing.count != before:
+	case p.count != before:
 	case isPaused && ctr.phase == running:
 		_, turn = ctr.moveLocked(paused, event{info: StateInfo{State: StatePause, Pid: ctr.init.pid}})
 	case !isPaused && ctr.phase == paused:
@@ -180,20 +191,6 @@ func (ctr *container) settlePhase() {
 	}
 	ctr.mu.Unlock()
 	if turn {
-		ctr.deliverOwn()
+		ctr.events.deliverOwn()
 	}
-}
-
-// isPausedInHCS reports whether HCS has the container's system paused.
-func (ctr *container) isPausedInHCS() (bool, error) {
-	systems, err := ctr.client.list("")
-	return slices.ContainsFunc(systems, func(s ComputeSystemInfo) bool { return s.ID == ctr.id && s.State == "Paused" }), err
-}
-
-func (ctr *container) freshHandle() (*handle[ComputeSystem], error) {
-	compute, err := ctr.client.open(ctr.id, ctr.client.callTimeout)
-	if err != nil {
-		return nil, err
-	}
-	return newHandle(compute, Operation{ContainerID: ctr.id}), nil
 }

@@ -1,10 +1,10 @@
 package libcontainerd
 
 import (
+	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
-
-	"github.com/sirupsen/logrus"
 )
 
 // The phase changes along the arrows only, and what is told is queued with the change or
@@ -39,30 +39,53 @@ func TestNothingFollowsTheEnd(t *testing.T) {
 	}
 }
 
+// countingBackend counts its callbacks, and does something inside them.
+type countingBackend struct {
+	called int
+	inside func()
+}
+
+func (b *countingBackend) StateChanged(string, StateInfo) error {
+	b.called++
+	if b.inside != nil {
+		b.inside()
+	}
+	return nil
+}
+
+func (b *countingBackend) AttachStreams(string, IOPipe) error { b.called++; return nil }
+
 // Once the client is closed nothing is called, and a callback that the gate has kept back
 // has not begun.
 func TestGateIsShutOnceCloseHasBegun(t *testing.T) {
-	c := &client{settings: settings{logger: logrus.NewEntry(logrus.New())}}
-	ctr := newContainer(c, "c1", createSettings{})
-	called := 0
-	callback := func(Backend) error { called++; return nil }
-	if err := c.gate(&ctr.exitBegun, callback); err != nil || called != 1 || !ctr.exitBegun.Load() {
-		t.Errorf("open: %v, called %d times", err, called)
+	b := new(countingBackend)
+	g := &gate{backend: b, tasks: new(tasks)}
+	var begun atomic.Bool
+	if err := g.stateChanged(&begun, "c1", StateInfo{}); err != nil || b.called != 1 || !begun.Load() {
+		t.Errorf("open: %v, called %d times", err, b.called)
 	}
-	ctr.exitBegun.Store(false)
-	c.closed.Store(true)
-	if err := c.gate(&ctr.exitBegun, callback); err != errClosed || called != 1 || ctr.exitBegun.Load() { //nolint:errorlint // it is returned bare
-		t.Errorf("shut: %v, called %d times", err, called)
+	begun.Store(false)
+	g.shut.Store(true)
+	for name, call := range map[string]func() error{
+		"state changed":  func() error { return g.stateChanged(&begun, "c1", StateInfo{}) },
+		"attach":         func() error { return g.attach(&begun, "c1", IOPipe{}) },
+		"attach process": func() error { return g.attachProcess("c1", "p1", 1, IOPipe{}) },
+	} {
+		if err := call(); !errors.Is(err, errClosed) || b.called != 1 || begun.Load() {
+			t.Errorf("shut: %s: %v, called %d times", name, err, b.called)
+		}
+	}
+	if n := g.tasks.n.Load(); n != 0 {
+		t.Errorf("%d tasks are counted", n)
 	}
 }
 
 // A goroutine is inside a callback if the gate is on its stack.
 func TestInsideCallbackKnowsTheGate(t *testing.T) {
-	c := new(client)
 	if insideCallback() {
 		t.Error("inside, without a callback")
 	}
-	c.gate(nil, func(Backend) error {
+	b := &countingBackend{inside: func() {
 		if !insideCallback() {
 			t.Error("not inside, in a callback")
 		}
@@ -71,6 +94,9 @@ func TestInsideCallbackKnowsTheGate(t *testing.T) {
 		if <-outside {
 			t.Error("another goroutine is inside")
 		}
-		return nil
-	})
+	}}
+	g := &gate{backend: b, tasks: new(tasks)}
+	if err := g.stateChanged(nil, "c1", StateInfo{}); err != nil || b.called != 1 {
+		t.Errorf("%v, called %d times", err, b.called)
+	}
 }

@@ -103,10 +103,9 @@ func (p *process) createProcess() error {
 		pid     uint32
 	}
 	made, err := use(c, p.system.handle, p.op(OpExec), c.callTimeout, func(s ComputeSystem) (created, error) {
-		config := p.plan.config
-		process, err := present(s.CreateProcess(&config))
+		process, err := present(s.CreateProcess(&p.plan.config))
 		if err != nil {
-			parameters, _ := json.Marshal(config) // strings, numbers and bools only
+			parameters, _ := json.Marshal(p.plan.config) // strings, numbers and bools only
 			return created{}, withDocument(err, string(parameters), p.container.plan.build)
 		}
 		return created{process, process.Pid()}, nil
@@ -166,18 +165,11 @@ func (p *process) attach() error {
 	ctr, pipe := p.container, p.streams.pipe(p.plan.config.EmulateConsole)
 	var err error
 	if p.seq == 0 {
-		err = ctr.client.gate(&ctr.handed, func(b Backend) error {
-			defer ctr.handedEnd.Store(true)
-			return b.AttachStreams(ctr.id, pipe)
-		})
+		defer ctr.handedEnd.Store(true)
+		err = ctr.client.gate.attach(&ctr.handed, ctr.id, pipe)
 	} else {
 		letBegin(&ctr.handedEnd)
-		err = ctr.client.gate(nil, func(b Backend) error {
-			if b, ok := b.(ProcessBackend); ok {
-				return b.AttachProcessStreams(ctr.id, p.name, p.pid, pipe)
-			}
-			return b.AttachStreams(p.name, pipe)
-		})
+		err = ctr.client.gate.attachProcess(ctr.id, p.name, p.pid, pipe)
 	}
 	return newError(OpAttach, ctr.id, p.name, err)
 }
@@ -232,8 +224,8 @@ func (p *process) withCrash(info StateInfo) StateInfo {
 // pipe. Its output stays open for a while, to be read to its end.
 func (p *process) release() {
 	if p.streams != nil {
-		c := p.container.client
-		c.tasks.start(func() { p.streams.linger(c.grace) })
+		p.container.client.tasks.add(1)
+		go p.streams.linger()
 	}
 	p.handle.close(p.container.client)
 }

@@ -54,7 +54,7 @@ func (ctr *container) endRestored(s *system) error {
 	case err == nil:
 		return ctr.reportRestored(nil)
 	}
-	c.leave(ctr.id, claimOfLife())
+	c.leftovers.leave(ctr.id, claimOfLife())
 	return ctr.reportRestored(join(newError(OpRestore, ctr.id, "", err), ErrMayStillRun))
 }
 
@@ -67,7 +67,7 @@ func (ctr *container) reportRestored(err error) error {
 	ctr.moveLocked(gone)
 	ctr.mu.Unlock()
 	ctr.letFormerBegin()
-	return ctr.tell(event{info: exit, begun: &ctr.exitBegun})
+	return ctr.events.tell(event{info: exit, exit: ctr})
 }
 
 // errInitGone keeps a container from being taken up: there is nothing to watch.
@@ -105,12 +105,6 @@ func (ctr *container) reopen(s *system) error {
 		return err
 	}
 	ctr.setPlan(plan)
-	isPaused := false
-	if plan.hyperv {
-		if isPaused, err = ctr.isPausedInHCS(); err != nil {
-			ctr.log().WithError(err).Warn("HCS does not tell whether the container is paused, it is taken to run")
-		}
-	}
 	init := newProcess(ctr, s, InitFriendlyName, plan.process)
 	if err := init.open(ctr.reattach.initPid); err != nil {
 		if isAlreadyStopped(err) || errors.Is(err, CodeInvalidState) {
@@ -123,6 +117,12 @@ func (ctr *container) reopen(s *system) error {
 		ctr.log().WithError(err).Info("streams of the init process are lost")
 	}
 	init.setStreams(taken.orLost(plan.process.config.EmulateConsole))
+	isPaused := false
+	if plan.hyperv {
+		if isPaused, err = ctr.client.isPaused(ctr.id); err != nil {
+			ctr.log().WithError(err).Warn("HCS does not tell whether the container is paused, it is taken to run")
+		}
+	}
 	if err := ctr.run(init, StateRestore, isPaused); err != nil {
 		init.letGo()
 		return err
@@ -148,7 +148,7 @@ func (ctr *container) reattachPlan() (*plan, error) {
 func (ctr *container) letGoOfStart() {
 	ctr.endStart()
 	ctr.collectExecs(time.Now())
-	ctr.deliverHeld()
+	ctr.events.deliverHeld()
 	ctr.mu.Lock()
 	ctr.starting = false
 	ctr.mu.Unlock()

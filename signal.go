@@ -13,7 +13,7 @@ func (ctr *container) signal(sig int) error {
 		return ctr.check()
 	}
 	if sig != SignalKill {
-		ctr.settlePhase() // only a container that runs can shut down
+		ctr.pauses.settle() // only a container that runs can shut down
 	}
 	ctr.mu.Lock()
 	phase, s := ctr.phase, ctr.system
@@ -74,14 +74,14 @@ func (ctr *container) shutdown(s *system) error {
 func (ctr *container) resumeForShutdown(s *system) error {
 	for first := true; ; first = false {
 		ctr.mu.Lock()
-		isPaused, current := ctr.phase == paused && ctr.system == s, ctr.pausing.current
-		ctr.pausing.bySignal = ctr.pausing.bySignal || isPaused
+		isPaused, current := ctr.phase == paused && ctr.system == s, ctr.pauses.current
+		ctr.pauses.bySignal = ctr.pauses.bySignal || isPaused
 		ctr.mu.Unlock()
 		if !isPaused {
 			return nil
 		}
 		if current == nil || !first {
-			return ctr.toggle(newResume())
+			return ctr.pauses.toggle(newResume())
 		}
 		await(current.over, ctr.client.callTimeout)
 	}

@@ -85,12 +85,14 @@ func (s *streams) pipe(terminal bool) IOPipe {
 }
 
 // linger leaves the output of a process that has ended open for as long as
-// somebody reads it, and cuts it off when nothing was read for grace: HCS does
-// not always end a pipe.
-func (s *streams) linger(grace time.Duration) {
+// somebody reads it, and cuts it off when nothing was read for as long as the grace: HCS
+// does not always end a pipe.
+func (s *streams) linger() {
+	c := s.process.container.client
+	defer c.tasks.add(-1)
 	s.stdin.closePipe()
 	if s.open() {
-		s.process.container.client.lingering.add(s, grace)
+		c.lingering.add(s, c.grace)
 		s.outputEnded() // it may have ended meanwhile
 	}
 }

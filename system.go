@@ -23,11 +23,11 @@ type system struct {
 	created time.Time // when the client has got it
 	handle  *handle[ComputeSystem]
 
-	ended   func(*system) // called once, in a new goroutine, after the stop; or nil
+	owner   *container    // learns of the stop, in a new goroutine; or nil
 	stopped chan struct{} // closed by markStopped
 
-	statistics question[Statistics]
-	processes  question[[]ProcessInfo]
+	statistics question[ComputeSystem, Statistics]
+	processes  question[ComputeSystem, []ProcessInfo]
 
 	mu       sync.Mutex // guards following
 	counted  bool       // Close waits for wait
@@ -42,17 +42,17 @@ type system struct {
 	expected bool       // a goroutine expects the stop after a kill
 }
 
-// newSystem takes charge of a compute system. ended may be nil.
-func newSystem(c *client, id string, compute ComputeSystem, ended func(*system)) *system {
+// newSystem takes charge of a compute system. owner may be nil.
+func newSystem(c *client, id string, compute ComputeSystem, owner *container) *system {
 	s := &system{
 		client:  c,
 		id:      id,
 		created: time.Now(),
 		handle:  newHandle(compute, Operation{ContainerID: id}),
-		ended:   ended,
+		owner:   owner,
 		stopped: make(chan struct{}),
 	}
-	if ended == nil {
+	if owner == nil {
 		s.count()
 	}
 	go s.wait()
@@ -101,9 +101,15 @@ func (s *system) markStopped(err error) {
 		return
 	}
 	close(s.stopped)
-	if s.ended != nil {
-		s.client.tasks.start(func() { s.ended(s) })
+	if s.owner != nil {
+		s.client.tasks.add(1)
+		go s.tellOwner()
 	}
+}
+
+func (s *system) tellOwner() {
+	defer s.client.tasks.add(-1)
+	s.owner.end(s)
 }
 
 func (s *system) hasStopped() bool { return isClosed(s.stopped) }

@@ -557,3 +557,28 @@ func TestCloseReturnsWhenItsContextEnds(t *testing.T) {
 		must(t, eng.Close(t.Context()))
 	})
 }
+
+// A call that HCS has not answered could reach the next container of the id: that
+// waits.
+func TestRunWaitsForCallsOfTheFormerContainer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := hcstest.New(t)
+		eng := newEngine(t, svc)
+		c := mustRun(t, eng, "web1", hyperv(idle...))
+		held := svc.Hang(hcstest.OpPause, "web1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Pause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("pause: %v", err)
+		}
+		mustKill(t, c)
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := eng.Run(ctx, "web1", spec(idle...))
+		if waits := errors.Is(err, context.DeadlineExceeded); !waits {
+			t.Errorf("the run did not wait: %v", err)
+		}
+		held.Release()
+		mustKill(t, mustRun(t, eng, "web1", spec(idle...)))
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -263,9 +264,13 @@ func TestLogThatCannotBeWrittenIsInTheExit(t *testing.T) {
 	for range c.Logs(t.Context(), engine.LogQuery{Follow: true}) {
 		break
 	}
-	must(t, os.RemoveAll(dir))
-	must(t, os.WriteFile(dir, nil, 0o600)) // a file where the folder was
+	err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) // a file where the folder was
 	close(begin)
+	if runtime.GOOS == "windows" {
+		mustWait(t, c) // Windows keeps the file that is open, so nothing can go wrong
+		return
+	}
+	must(t, err)
 	if exit := mustWait(t, c); exit.Err == nil || !strings.Contains(exit.Err.Error(), "log file") {
 		t.Errorf("exit %+v", exit)
 	}
