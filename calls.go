@@ -235,7 +235,7 @@ func (q *question[H, T]) ask(c *client, h *handle[H], op Operation, limit time.D
 	} else {
 		err = errTimeout(limit)
 	}
-	if shared { // that is no call into HCS
+	if shared { // the call into HCS was made by somebody else
 		return value, shared, newError(op.Op, op.ContainerID, op.Process, err)
 	}
 	return value, shared, c.told(op, began, err)

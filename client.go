@@ -14,23 +14,23 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// States of a container, as the Backend hears of them.
+// What has happened to a container, as StateInfo.State names it.
 const (
-	StateStart        = "start-container"
-	StatePause        = "pause"
-	StateResume       = "resume"
-	StateExit         = "exit"
-	StateRestart      = "restart"
-	StateRestore      = "restore"
-	StateStartProcess = "start-process"
-	StateExitProcess  = "exit-process"
-	StateOOM          = "oom"
+	StateStart        = "start-container" // it runs; told from inside Create, or after a restart
+	StatePause        = "pause"           // it is frozen; told from inside Pause
+	StateResume       = "resume"          // it runs on; told from inside Resume, or Signal
+	StateExit         = "exit"            // it has ended, and its compute system with it
+	StateRestart      = "restart"         // it has ended, and is about to start again
+	StateRestore      = "restore"         // Restore has taken it up; told from inside Restore
+	StateStartProcess = "start-process"   // never told: AddProcess returns instead
+	StateExitProcess  = "exit-process"    // an exec'd process has ended
+	StateOOM          = "oom"             // never told: HCS does not report it
 )
 
 // InitFriendlyName is the friendly name of a container's init process.
 const InitFriendlyName = "init"
 
-// UnknownExitCode is the exit code of a process whose own could not be had.
+// UnknownExitCode is the exit code of a process whose exit code HCS does not tell.
 const UnknownExitCode uint32 = 0xffffffff
 
 // RestoreExitCode is the exit code with which Restore reports a container that it
@@ -51,7 +51,7 @@ const (
 	StatusRunning    = "running"    // the init process runs
 	StatusPaused     = "paused"     // Pause has frozen it
 	StatusExiting    = "exiting"    // it has ended, its exit is not reported yet
-	StatusRestarting = "restarting" // the restart manager has it wait for its restart
+	StatusRestarting = "restarting" // it waits for the restart manager to let it start again
 )
 
 // ErrMayStillRun is in the chain of StateInfo.Err of an exit whose compute system
@@ -70,24 +70,31 @@ var ErrMayStillRun = errors.New("compute system may still be there: hint: keep i
 // T and G for the call timeout, the terminate timeout and the grace (see
 // WithCallTimeout, WithTerminateTimeout, WithGrace) a method takes at most
 //
-//	Create                C for each call into HCS; T + G for a former life to end and free the id; T + 2G to undo what was done
-//	Signal                C, for a paused container 2C; 9: 2T; 0: nothing
+//	Create                C for each call into HCS; T + G for a former life to end and free the id; T + 3G to undo what was done
+//	Signal                C; for a paused container 2C, and C more while a Resume is under way; 9: 2T; 0: nothing
 //	AddProcess            C for each of its two calls, then C + 2G to undo them
 //	SignalProcess, Resize, Pause, Resume, Stats, Summary, Info    C
-//	Restore               C + T + G; WithReattach: C for each call, then G
+//	Restore               C + T + G, but C + 2G if HCS refuses or does not answer; WithReattach: C for each call besides
 //	Reconcile             C + T + G, or until its context is done
 //	GetPidsForContainer, UpdateResources    nothing: they do not ask HCS
 //	Close                 C
 //
 // and the time that the Backend takes for the callbacks made meanwhile.
 //
-// On Windows hcsshim gives a call up after four minutes, which is before the
-// default call timeout, and never tells what HCS made of it. A compute system that
-// comes after that is looked for during an hour, and ended. Once a pause or a resume
-// was given up, each Pause, Resume, Signal and AddProcess of that container asks HCS
-// for its state, which takes up to 3C more, and reports a change that it finds. A
-// process that HCS starts after all cannot be told from others: it is listed by
-// Summary, and ends with its container.
+// On Windows hcsshim gives a call up after four minutes, which is before the default
+// call timeout, and never tells what HCS made of it. So the client looks:
+//
+//   - It looks for a compute system that comes late during an hour, and ends it.
+//   - Once a pause or a resume was given up, each Pause, Resume, Signal and AddProcess of
+//     that container asks HCS for its state, which takes up to 3C more, and reports a
+//     change that it finds.
+//   - A process that comes late cannot be told from others: Summary lists it, and it ends
+//     with its container.
+//
+// HCS does not always tell that a compute system has stopped. Once a stop was asked for and
+// the grace is over, the client asks HCS now and again whether it still lists the system
+// as running, and believes the answer. For containers that nobody has signalled it asks
+// once a minute, with one list for all of them.
 type Client interface {
 	// Create creates the container, starts it and its init process, attaches the
 	// streams and reports StateStart; all that before it returns. After an error
@@ -96,8 +103,10 @@ type Client interface {
 	Create(containerID string, spec Spec, options ...CreateOption) error
 
 	// Signal ends the container: 9 (SIGKILL) terminates its compute system, any
-	// other signal shuts it down in order; 0 only checks that it runs. It does not
-	// wait for the exit. While a restart is pending, it ends that wait.
+	// other signal shuts it down gracefully; 0 only checks that it runs. It does not
+	// wait for the exit. A paused container is resumed before it is shut down. While a
+	// restart is pending, Signal ends the wait for it; while Create starts the container,
+	// Signal ends that start; while Restore takes it up, Restore ends it instead.
 	Signal(containerID string, sig int) error
 
 	// SignalProcess ends one process; it does not wait for the exit. For the init
@@ -115,19 +124,24 @@ type Client interface {
 	// under process isolation it is errdefs.ErrNotImplemented.
 	Pause(containerID string) error
 
-	// Resume lets a paused container run on and reports StateResume.
+	// Resume lets a paused container run on and reports StateResume. After a Signal that
+	// has resumed the container to shut it down, Resume of one that runs or ends does
+	// nothing and succeeds.
 	Resume(containerID string) error
 
 	// Restore takes care of a container that an engine before this one left. By
 	// default the container is terminated, if it still exists, and reported with
-	// StateExit and exit code 1<<31; see WithReattach. An id that this client
-	// runs is errdefs.ErrAlreadyExists.
+	// StateExit and RestoreExitCode; see WithReattach. StateInfo.Err is nil if Restore has
+	// ended it, an errdefs.ErrNotFound if it was gone, and wraps ErrMayStillRun if HCS
+	// refuses to end it or does not answer within the grace: then the client goes on
+	// trying. An id that this client runs is errdefs.ErrAlreadyExists.
 	Restore(containerID string, options ...CreateOption) error
 
-	// Reconcile ends every compute system of owner (empty: the client's own) that is
-	// none of this client's containers, waits until they are gone, and returns
-	// them. An engine calls it at its start, after the last Restore. Cancelling
-	// ctx abandons the wait, not the work.
+	// Reconcile ends every compute system of owner that is not a container of this
+	// client, waits until they are gone, and returns them. An empty owner stands for that
+	// of WithOwner; without WithOwner it is an errdefs.ErrInvalidArgument, since the
+	// default is also the owner of Docker's containers. An engine calls Reconcile at its
+	// start, after the last Restore. Cancelling ctx ends the wait, not the work.
 	Reconcile(ctx context.Context, owner string) ([]ComputeSystemInfo, error)
 
 	// Stats returns the resource use of a running container.
@@ -162,7 +176,14 @@ type Client interface {
 }
 
 // Backend is the engine, as the Client calls it. For one container the state
-// changes come one at a time and in order. Its methods may call the Client.
+// changes come one at a time, in the order in which they happened. Its methods may call
+// the Client, and may panic: the panic reaches the caller of the method of Client that
+// made the callback, and ends the program if a goroutine of the client made it.
+//
+// StateStart, StatePause, StateResume and StateRestore arrive inside Create, Pause,
+// Resume and Restore, in the goroutine of the caller. An engine that holds a lock over
+// such a call, and takes the same lock in StateChanged, waits for itself for ever: it
+// gives up the lock before the call, or puts the events into a queue.
 type Backend interface {
 	// StateChanged reports what happened to a container. An error ends a Create
 	// that has just reported StateStart; any other is logged, nothing more.
@@ -174,7 +195,7 @@ type Backend interface {
 	AttachStreams(processFriendlyName string, io IOPipe) error
 }
 
-// ProcessBackend is what a Backend implements beside the rest to learn to which
+// ProcessBackend is an optional part of a Backend, which tells to which
 // container the streams of an exec'd process belong. AttachProcessStreams is called
 // instead of AttachStreams for each exec'd process, never for an init process,
 // before any exit of that process is reported. An error ends the process.
@@ -182,8 +203,9 @@ type ProcessBackend interface {
 	AttachProcessStreams(containerID, processFriendlyName string, pid uint32, io IOPipe) error
 }
 
-// EndBackend is what a Backend implements beside the rest to learn that the compute
-// system of a container, whose exit came with ErrMayStillRun, has ended after all.
+// EndBackend is an optional part of a Backend. ComputeSystemEnded tells that the compute
+// system of a container, whose exit came with ErrMayStillRun, has ended after all: the
+// scratch may be unmounted now.
 type EndBackend interface {
 	ComputeSystemEnded(containerID string)
 }
@@ -192,11 +214,11 @@ type EndBackend interface {
 type StateInfo struct {
 	State     string    // StateStart, StateExit …
 	Pid       uint32    // of the process concerned, 0 if none is
-	ExitCode  uint32    // UnknownExitCode if it could not be had
+	ExitCode  uint32    // UnknownExitCode if HCS does not tell it
 	ProcessID string    // friendly name of the process that ended
 	OOMKilled bool      // never set: HCS does not tell
 	ExitedAt  time.Time // when the process ended, as far as the client saw
-	Err       error     // why the exit is not an orderly one, or nil
+	Err       error     // of an exit: what went wrong at the end, or nil; never why a container failed to start
 }
 
 // IOPipe holds the streams of a process. Stdout and Stderr close themselves
@@ -215,7 +237,7 @@ type Summary struct {
 	Name    string // friendly name, "" for a process that nobody named
 	Command string // init: its program; exec'd: its command line; else: image name
 
-	// What HCS knows besides; zero if it knows nothing of the process.
+	// The rest is what HCS knows; zero if it does not know the process.
 	ImageName                    string
 	CreatedAt                    time.Time
 	KernelTime                   time.Duration
@@ -282,7 +304,9 @@ func (r *remote) Client(backend Backend) (Client, error) {
 		closing:    make(chan struct{}),
 		closeDone:  make(chan struct{}),
 		containers: make(map[string]*container),
-		starts:     starts{limit: r.settings.maxStarts},
+	}
+	if n := r.settings.maxStarts; n > 0 {
+		c.starts = make(starts, n)
 	}
 	c.gate.backend, c.gate.tasks = backend, &c.tasks
 	c.leftovers.client = c
@@ -459,7 +483,12 @@ func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ctr.pids(), nil
+	list, _ := ctr.processes.running()
+	pids := make([]int, len(list))
+	for i, p := range list {
+		pids[i] = int(p.pid)
+	}
+	return pids, nil
 }
 
 func (c *client) Summary(containerID string) ([]Summary, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// hostService has nothing to offer where there is no HCS; see
+// hostService fails, since HCS exists on Windows only; see
 // client_windows.go for the twin that has.
 func hostService() (ComputeService, error) {
 	return nil, fmt.Errorf("the Host Compute Service exists on Windows only, this is %s: "+

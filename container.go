@@ -29,16 +29,15 @@ type container struct {
 	mu        sync.Mutex // guards following
 	phase     phase      // changed by moveLocked only
 	events    events
-	plan      *plan               // nil until it is made
-	starting  bool                // Create, Restore or a restart is at work; the end of the container waits for it
-	endSeen   bool                // the container has ended while starting
-	cancelled bool                // cancel is closed
-	deciding  bool                // the restart manager is being asked
-	system    *system             // nil until HCS has made it
-	init      *process            // nil until it runs
-	execs     map[string]*process // by friendly name
-	order     []*process          // the exec'd processes in the order of their start
-	seq       int                 // counts exec'd processes
+	plan      *plan    // nil until it is made
+	starting  bool     // Create, Restore or a restart is at work; the end of the container waits for it
+	endSeen   bool     // the container has ended while starting
+	cancelled bool     // cancel is closed
+	signalled bool     // by Signal, which calls the restart manager's Cancel
+	deciding  bool     // the restart manager is being asked
+	system    *system  // nil until HCS has made it
+	init      *process // nil until it runs
+	processes processTable
 	pauses    pauses
 }
 
@@ -61,7 +60,7 @@ func newContainer(c *client, id string, settings createSettings) *container {
 		cancel:         make(chan struct{}),
 	}
 	ctr.events = events{client: c, id: id, mu: &ctr.mu, held: true}
-	ctr.pauses = pauses{ctr: ctr}
+	ctr.pauses.ctr, ctr.processes.ctr = ctr, ctr
 	return ctr
 }
 
@@ -331,6 +330,13 @@ func (ctr *container) cancelLocked() {
 	}
 }
 
+// isSignalled reports whether Signal has called the restart manager's Cancel, or will.
+func (ctr *container) isSignalled() bool {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	return ctr.signalled
+}
+
 // rest waits for d, unless the container is signalled or the client closed.
 func (ctr *container) rest(d time.Duration) {
 	ctr.client.awaitEither(ctr.cancel, ctr.client.closing, d)
@@ -340,22 +346,27 @@ func (ctr *container) rest(d time.Duration) {
 // added meanwhile have their exits told.
 func (ctr *container) undo() {
 	c := ctr.client
+	defer ctr.startOver() // also if the Backend panics
 	s, init := ctr.endStart()
 	if s != nil {
 		if err := s.endFailedStart(); err != nil {
 			ctr.log().WithError(err).Error("compute system of a failed start does not stop, going on in the background")
 			c.leftovers.leave(ctr.id, &claim{ran: true})
 		}
-		ctr.collectExecs(time.Now().Add(c.grace))
+		ctr.processes.collect(time.Now().Add(c.grace))
 		if init != nil {
 			init.drop()
 		}
 		s.close()
 	}
 	ctr.events.deliverHeld()
+}
+
+// startOver says that nobody starts the container any longer.
+func (ctr *container) startOver() {
 	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
 	ctr.starting = false
-	ctr.mu.Unlock()
 }
 
 // endStart begins the end of a start that has failed: no exec can be added any longer,
@@ -379,7 +390,7 @@ func (ctr *container) detach() {
 	}
 	ctr.moveLocked(gone)
 	init, system := ctr.init, ctr.system
-	execs := slices.Clone(ctr.order)
+	execs := slices.Clone(ctr.processes.order)
 	execs = slices.DeleteFunc(execs, func(p *process) bool { return p.state != live }) // others are left to AddProcess
 	ctr.mu.Unlock()
 	if init != nil {
@@ -404,8 +415,10 @@ func (ctr *container) upSystem() *system {
 }
 
 // notRunningLocked says why the container cannot do what was asked; ctr.mu is held.
-func (ctr *container) notRunningLocked() error {
-	return fmt.Errorf("container is not running but %v: %w", ctr.phase, errdefs.ErrFailedPrecondition)
+func (ctr *container) notRunningLocked() error { return errNotRunning(ctr.phase) }
+
+func errNotRunning(p phase) error {
+	return fmt.Errorf("container is not running but %v: %w", p, errdefs.ErrFailedPrecondition)
 }
 
 // op describes a call that concerns the container as a whole.

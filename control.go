@@ -19,7 +19,7 @@ func (ctr *container) resize(name string, width, height int) error {
 			return newError(OpResize, ctr.id, name, fmt.Errorf("%s %d is not within 1…65535: %w", side.name, side.n, errdefs.ErrInvalidArgument))
 		}
 	}
-	p, err := ctr.find(OpResize, name)
+	p, err := ctr.processes.find(OpResize, name)
 	if err != nil {
 		return err
 	}
@@ -50,52 +50,9 @@ func (ctr *container) stats() (*Stats, error) {
 	return &Stats{Read: time.Now(), Statistics: statistics}, nil
 }
 
-// tracked is a process of the table that runs.
-type tracked struct {
-	pid           uint32
-	name, command string
-}
-
-// processes lists the processes of the table that run, the init process first.
-func (ctr *container) processes() (list []tracked, s *system) {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	if ctr.phase.isUp() {
-		list = append(list, tracked{ctr.init.pid, InitFriendlyName, ctr.init.plan.program})
-	}
-	for _, p := range ctr.order {
-		if p.isListedLocked() {
-			list = append(list, tracked{p.pid, p.name, p.plan.config.CommandLine})
-		}
-	}
-	return list, ctr.system
-}
-
-// isListedLocked reports whether an exec'd process runs, as far as is known; ctr.mu is
-// held.
-func (p *process) isListedLocked() bool {
-	return p.pid != 0 && p.state != settled && p.system == p.container.system
-}
-
-// pids are the pids of the processes of the table that run, the init process first.
-func (ctr *container) pids() []int {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	pids := make([]int, 0, 1+len(ctr.order))
-	if ctr.phase.isUp() {
-		pids = append(pids, int(ctr.init.pid))
-	}
-	for _, p := range ctr.order {
-		if p.isListedLocked() {
-			pids = append(pids, int(p.pid))
-		}
-	}
-	return pids
-}
-
 // summary describes every process of the container.
 func (ctr *container) summary() ([]Summary, error) {
-	list, s := ctr.processes()
+	list, s := ctr.processes.running()
 	if len(list) == 0 {
 		return []Summary{}, nil
 	}
@@ -114,16 +71,16 @@ func isOnTheWayOut(err error) bool {
 }
 
 // merge adds what HCS knows to the tracked processes, and appends the others.
-func merge(list []tracked, infos []ProcessInfo) []Summary {
+func merge(list []*process, infos []ProcessInfo) []Summary {
 	byPid := make(map[uint32]ProcessInfo, len(infos))
 	for _, i := range infos {
 		byPid[i.Pid] = i
 	}
 	summaries := make([]Summary, 0, max(len(list), len(infos)))
-	for _, t := range list {
-		i := byPid[t.pid]
-		delete(byPid, t.pid)
-		summaries = append(summaries, summarise(t.pid, t.name, t.command, i))
+	for _, p := range list {
+		i := byPid[p.pid]
+		delete(byPid, p.pid)
+		summaries = append(summaries, summarise(p.pid, p.name, p.command(), i))
 	}
 	for _, i := range infos {
 		if _, other := byPid[i.Pid]; other {

@@ -127,16 +127,27 @@ func (q *events) passTurnLocked() {
 // deliverHeld tells the Backend all that is queued during a start, for who starts the
 // container, and ends the hold.
 func (q *events) deliverHeld() {
-	for {
-		q.mu.Lock()
-		e, ok := q.popLocked()
-		q.held = ok
-		q.mu.Unlock()
-		if !ok {
-			return
-		}
-		q.tellLogged(e)
+	for q.deliverNextHeld() {
 	}
+}
+
+// deliverNextHeld tells the next event, and reports whether there was one. If the Backend
+// panics the others are told all the same.
+func (q *events) deliverNextHeld() (more bool) {
+	q.mu.Lock()
+	e, ok := q.popLocked()
+	q.held = ok
+	q.mu.Unlock()
+	if !ok {
+		return false
+	}
+	defer func() {
+		if !more {
+			q.deliverHeld()
+		}
+	}()
+	q.tellLogged(e)
+	return true
 }
 
 // tellLogged makes the callback of e. A refusal is logged: it changes nothing.

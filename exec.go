@@ -3,7 +3,6 @@ package libcontainerd
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -19,7 +18,7 @@ func (ctr *container) addProcess(name string, spec *Process) error {
 		return newError(OpExec, ctr.id, name, err)
 	}
 	ctr.pauses.settle()
-	p, err := ctr.reserveExec(name, planProcess(spec))
+	p, err := ctr.processes.reserve(name, planProcess(spec))
 	if err != nil {
 		return err
 	}
@@ -36,33 +35,6 @@ func (ctr *container) addProcess(name string, spec *Process) error {
 	ctr.client.tasks.add(1)
 	go p.watch()
 	return nil
-}
-
-// reserveExec takes the friendly name, so that nobody else can, before HCS is asked.
-func (ctr *container) reserveExec(name string, plan processPlan) (*process, error) {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	other := ctr.execs[name]
-	switch {
-	case name == InitFriendlyName, other != nil && !other.exitBegun.Load():
-		return nil, newError(OpExec, ctr.id, name, fmt.Errorf("friendly name is in use: %w", errdefs.ErrAlreadyExists))
-	case ctr.phase == running && !ctr.handed.Load():
-		return nil, newError(OpExec, ctr.id, name, fmt.Errorf("container is not running but %v: %w", creating, errdefs.ErrFailedPrecondition))
-	case ctr.phase != running:
-		return nil, newError(OpExec, ctr.id, name, ctr.notRunningLocked())
-	}
-	if plan.config.WorkingDirectory == "" {
-		plan.config.WorkingDirectory = ctr.plan.process.config.WorkingDirectory
-	}
-	p := newProcess(ctr, ctr.system, name, plan)
-	ctr.seq++
-	p.seq = ctr.seq
-	if ctr.execs == nil {
-		ctr.execs = make(map[string]*process)
-	}
-	ctr.execs[name] = p
-	ctr.order = append(ctr.order, p)
-	return p, nil
 }
 
 // bringUp starts the process and hands its streams over.
@@ -143,7 +115,7 @@ func (p *process) settle(info StateInfo) (won, turn bool) {
 	if owed {
 		turn = ctr.events.pushLocked(event{info: info, exec: p})
 	} else {
-		ctr.forgetLocked(p)
+		ctr.processes.forgetLocked(p)
 	}
 	p.state = settled
 	ctr.mu.Unlock()
@@ -166,7 +138,7 @@ func (p *process) discard() {
 	p.drop()
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	ctr.forgetLocked(p)
+	ctr.processes.forgetLocked(p)
 	if p.state != settled {
 		p.state = settled
 		close(p.done)
@@ -209,18 +181,7 @@ func (p *process) killAndWait(handle *handle[ComputeProcess], pid uint32) {
 func (p *process) forget() {
 	p.container.mu.Lock()
 	defer p.container.mu.Unlock()
-	p.container.forgetLocked(p)
-}
-
-// forgetLocked takes p out of the table of exec'd processes; ctr.mu is held.
-func (ctr *container) forgetLocked(p *process) {
-	if ctr.execs[p.name] == p {
-		delete(ctr.execs, p.name)
-	}
-	bySeq := func(a, b *process) int { return a.seq - b.seq }
-	if i, ok := slices.BinarySearchFunc(ctr.order, p, bySeq); ok {
-		ctr.order = slices.Delete(ctr.order, i, i+1)
-	}
+	p.container.processes.forgetLocked(p)
 }
 
 // op describes a call that concerns the process.

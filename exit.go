@@ -1,8 +1,6 @@
 package libcontainerd
 
 import (
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -47,7 +45,7 @@ func (ctr *container) finish(s *system, init *process) {
 	deadline := time.Now().Add(c.grace)
 	exit := init.exit(StateExit, deadline)
 	exit.Err = join(exit.Err, teardown)
-	ctr.collectExecs(deadline)
+	ctr.processes.collect(deadline)
 	init.release()
 	init.handle.closeWait(c)
 	s.close()
@@ -55,23 +53,7 @@ func (ctr *container) finish(s *system, init *process) {
 		ctr.reportExit(exit)
 		return
 	}
-	ctr.decideRestart(exit)
-}
-
-// collectExecs waits until the exits of the exec'd processes are queued, and gives up
-// those that HCS does not tell until deadline.
-func (ctr *container) collectExecs(deadline time.Time) {
-	ctr.mu.Lock()
-	execs := slices.Clone(ctr.order)
-	ctr.mu.Unlock()
-	for _, p := range execs {
-		if !p.isAttached() { // it never will be
-			continue
-		}
-		if !ctr.client.await(p.done, time.Until(deadline)) {
-			p.lose()
-		}
-	}
+	(&restart{ctr: ctr, exit: exit}).decide()
 }
 
 // reportExit ends the life of the id: it is free when the callback begins.
@@ -97,121 +79,4 @@ func (ctr *container) logExit(exit StateInfo) {
 		return
 	}
 	log.Debug("process ended")
-}
-
-// decideRestart asks the restart manager whether the container starts again. One that
-// fails restarts nothing.
-func (ctr *container) decideRestart(exit StateInfo) {
-	c := ctr.client
-	ctr.mu.Lock()
-	ctr.deciding = true
-	ctr.mu.Unlock()
-	again, wait, err := ctr.askRestartManager(exit.ExitCode)
-	if err != nil {
-		ctr.log().WithError(err).Error("restart manager failed, container is not restarted")
-	}
-	info := exit
-	info.State = StateRestart
-	told := make(chan struct{})
-	ctr.mu.Lock()
-	ctr.deciding = false
-	restart, turn := false, false
-	if again && err == nil && !ctr.cancelled {
-		restart, turn = ctr.moveLocked(restarting, event{info: info, told: told})
-	}
-	cancelled := ctr.cancelled
-	ctr.mu.Unlock()
-	if !restart {
-		if cancelled {
-			ctr.drain(wait)
-		}
-		ctr.reportExit(exit)
-		return
-	}
-	ctr.logExit(info)
-	if turn {
-		ctr.events.deliver()
-	}
-	select {
-	case <-told:
-		ctr.awaitRestart(exit, wait)
-	case <-c.closing:
-	}
-}
-
-// askRestartManager calls the restart manager, which belongs to the engine: like a
-// callback it does not count as a task.
-func (ctr *container) askRestartManager(exitCode uint32) (again bool, wait chan error, err error) {
-	ctr.client.tasks.add(-1)
-	defer ctr.client.tasks.add(1)
-	return ctr.restartManager.ShouldRestart(exitCode)
-}
-
-// awaitRestart waits until the restart manager lets the restart begin, and starts the
-// container again.
-func (ctr *container) awaitRestart(exit StateInfo, wait chan error) {
-	c := ctr.client
-	if wait != nil {
-		select {
-		case err := <-wait:
-			if err != nil {
-				exit.Err = join(exit.Err, newError(OpRestart, ctr.id, "", err))
-				ctr.reportExit(exit)
-				return
-			}
-		case <-ctr.cancel:
-			ctr.drain(wait)
-		case <-c.closing:
-			return
-		}
-	}
-	if err := ctr.startAgain(); err != nil && !c.isClosed() {
-		ctr.reportExit(exitOfFailedRestart(exit, err))
-	}
-}
-
-// drain receives what a restart manager sends after its Cancel, so that a goroutine of
-// the engine that sends it can end. One that does not answer is not waited for longer
-// than the grace.
-func (ctr *container) drain(wait chan error) {
-	if wait == nil {
-		return
-	}
-	c := ctr.client
-	c.tasks.start(func() {
-		timer := time.NewTimer(c.grace)
-		defer timer.Stop()
-		select {
-		case <-wait:
-		case <-timer.C:
-		case <-c.closing:
-		}
-	})
-}
-
-// startAgain makes the next incarnation.
-func (ctr *container) startAgain() error {
-	ctr.mu.Lock()
-	if err := ctr.proceedLocked(); err != nil {
-		ctr.mu.Unlock()
-		return err
-	}
-	ctr.system, ctr.init = nil, nil
-	ctr.pauses.resetLocked()
-	ctr.starting, ctr.endSeen = true, false
-	ctr.events.held = true
-	ctr.handed.Store(false)
-	ctr.handedEnd.Store(false)
-	ctr.moveLocked(creating)
-	ctr.mu.Unlock()
-	return ctr.bringUp(ctr.boot)
-}
-
-// exitOfFailedRestart is the exit of a container that could not be started again: the
-// last one if a signal was the reason, else an unknown one.
-func exitOfFailedRestart(last StateInfo, err error) StateInfo {
-	if errors.Is(err, errCancelled) {
-		return last
-	}
-	return StateInfo{State: StateExit, ExitCode: UnknownExitCode, ProcessID: InitFriendlyName, ExitedAt: time.Now(), Err: err}
 }

@@ -48,7 +48,7 @@ type ComputeService interface {
 // changes doc.
 //
 // The interface is not exported, because that would make the types of the document
-// part of the API. A document of schema 2 would get an interface beside this one.
+// part of the API. A document of schema 2 would get a second interface.
 type documentCreator interface {
 	createFromDocument(id string, doc *containerInit) (ComputeSystem, error)
 }
@@ -72,7 +72,7 @@ type ComputeSystem interface {
 	// Start boots the created system and returns when it runs.
 	Start() error
 
-	// Shutdown asks the system to stop in order. nil means that the request was
+	// Shutdown asks the system to stop gracefully. nil means that the request was
 	// accepted, or that the system had stopped already; Wait tells when it has.
 	Shutdown() error
 
@@ -80,7 +80,7 @@ type ComputeSystem interface {
 	Terminate() error
 
 	// Wait blocks until the system has stopped, from its creation on. It returns nil
-	// after a termination and after a shutdown in order, and an error if the system
+	// after a termination and after a graceful shutdown, and an error if the system
 	// stopped by itself, crashed meanwhile, or HCS was lost. Close ends a Wait with
 	// an error.
 	Wait() error

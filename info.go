@@ -8,11 +8,11 @@ type Isolation string
 // The isolations of Windows.
 const (
 	IsolationProcess Isolation = "process" // the container shares the host's kernel
-	IsolationHyperV  Isolation = "hyperv"  // the container runs in a utility VM of its own
+	IsolationHyperV  Isolation = "hyperv"  // the container runs in its own utility VM
 )
 
-// IsolationReporter is what a ComputeService implements beside the rest if it
-// knows which isolations its host offers.
+// IsolationReporter is an optional part of a ComputeService that knows which
+// isolations its host offers.
 type IsolationReporter interface {
 	// Isolations lists them. It does not call HCS.
 	Isolations() []Isolation

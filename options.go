@@ -20,9 +20,13 @@ const (
 	// DefaultCallTimeout is above the four minutes after which hcsshim gives up by
 	// itself, so that its more telling error comes first.
 	DefaultCallTimeout = 5 * time.Minute
-	// DefaultGrace is how long a process may outlive its compute system before its
-	// exit code counts as unknown, output that nobody reads its process, an id its
-	// system, and a handle its close.
+	// DefaultGrace is how long the client waits for what should come at once:
+	//   - the exit code of a process whose compute system has stopped
+	//   - somebody to read on, once the process has ended
+	//   - the id of a compute system that has ended to become free
+	//   - a handle that HCS refuses to close
+	//   - the stop of a system that HCS was asked to end, before the client asks whether
+	//     it still runs
 	DefaultGrace = 10 * time.Second
 	// DefaultOwner is the owner that the compute systems are marked with.
 	DefaultOwner = "docker"
@@ -84,8 +88,8 @@ func WithComputeService(service ComputeService) RemoteOption {
 }
 
 // WithOwner marks the compute systems that the client creates with owner, not
-// empty; the default is DefaultOwner. An owner is one client's: what another has
-// made under it counts as left by a former life.
+// empty; the default is DefaultOwner. One client uses an owner at a time: what another
+// one has created under it counts as left by an engine before this one.
 func WithOwner(owner string) RemoteOption {
 	return remoteOption(func(s *settings) error {
 		if owner == "" {
@@ -128,11 +132,8 @@ func WithCallTimeout(d time.Duration) RemoteOption {
 	return duration("call timeout", d, func(s *settings) { s.callTimeout = d })
 }
 
-// WithGrace sets how long processes are waited for once their compute system has
-// stopped, how long output of which nothing is read stays open once its process
-// has ended, how long Create waits for an id that HCS has yet to free, and how long
-// a handle that HCS refuses to close is tried again; above 0, the default is
-// DefaultGrace.
+// WithGrace sets how long the client waits for what should come at once, as DefaultGrace
+// lists it; above 0.
 func WithGrace(d time.Duration) RemoteOption {
 	return duration("grace", d, func(s *settings) { s.grace = d })
 }
@@ -253,7 +254,13 @@ func WithRestartManager(rm RestartManager) CreateOption {
 
 // WithReattach makes Restore take up a container that is still running, instead
 // of ending it. spec is the one it was created with, initPid the pid of its
-// init process, as StateStart told it.
+// init process, as StateStart told it. A container whose init process has ended is
+// ended as without the option.
+//
+// Windows breaks the pipes of a container when its engine dies: what the container
+// writes then fails, which ends many programs. The streams of a container that was taken
+// up are therefore usually empty: reads end at once, writes fail. A container that is to
+// outlive its engine logs to a file or to the event log.
 func WithReattach(spec Spec, initPid uint32) CreateOption {
 	return createOption(func(s *createSettings) error {
 		s.reattach = &reattachment{spec: spec, initPid: initPid}

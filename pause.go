@@ -96,7 +96,7 @@ func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	switch {
-	case ctr.phase != creating && !ctr.plan.hyperv:
+	case ctr.phase != creating && ctr.plan != nil && !ctr.plan.hyperv:
 		err = fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented)
 	case !ctr.phase.isUp():
 		err = ctr.notRunningLocked()

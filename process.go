@@ -81,6 +81,15 @@ func newProcess(ctr *container, s *system, name string, plan processPlan) *proce
 	return &process{container: ctr, system: s, name: name, plan: plan, done: make(chan struct{})}
 }
 
+// command is what Summary calls it: an init process by its program, an exec'd one by its
+// command line.
+func (p *process) command() string {
+	if p.seq == 0 {
+		return p.plan.program
+	}
+	return p.plan.config.CommandLine
+}
+
 // launch has HCS make the process, and takes its pipes.
 func (p *process) launch() error {
 	for _, entry := range p.plan.dropped {

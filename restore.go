@@ -146,13 +146,13 @@ func (ctr *container) reattachPlan() (*plan, error) {
 // letGoOfStart lets go of a system that could not be taken up. Exec'd processes that were
 // added meanwhile run on in it; their exits are told as unknown.
 func (ctr *container) letGoOfStart() {
+	defer func() { // also if the Backend panics
+		ctr.startOver()
+		ctr.detach()
+	}()
 	ctr.endStart()
-	ctr.collectExecs(time.Now())
+	ctr.processes.collect(time.Now())
 	ctr.events.deliverHeld()
-	ctr.mu.Lock()
-	ctr.starting = false
-	ctr.mu.Unlock()
-	ctr.detach()
 }
 
 // open opens a process that HCS has made in a former life of the engine.

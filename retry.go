@@ -46,7 +46,7 @@ func (p RetryPolicy) validate() error {
 	return nil
 }
 
-// again tells whether a call that failed with err as the attempt-th is worth
+// again reports whether a call that failed with err as the attempt-th is worth
 // another one. An error without a code is not HCS's, and never is.
 func (p RetryPolicy) again(attempt int, err error) bool {
 	return attempt < p.Attempts && codeOf(err) != 0 && hasCode(err, p.Codes...)

@@ -2,9 +2,6 @@ package libcontainerd
 
 import (
 	"errors"
-	"fmt"
-
-	"github.com/containerd/errdefs"
 )
 
 // signal ends the container; see Client.Signal.
@@ -18,11 +15,15 @@ func (ctr *container) signal(sig int) error {
 	ctr.mu.Lock()
 	phase, s := ctr.phase, ctr.system
 	cancels := phase == creating || phase == restarting || phase == exiting && ctr.deciding
-	if cancels {
+	closed := ctr.client.isClosed()
+	if cancels && !closed {
 		ctr.cancelLocked()
+		ctr.signalled = true
 	}
 	ctr.mu.Unlock()
 	switch {
+	case cancels && closed:
+		return newError(OpSignal, ctr.id, "", errClosed)
 	case cancels:
 		return ctr.cancelRestart()
 	case phase == gone, phase == exiting && sig != SignalKill:
@@ -95,33 +96,9 @@ func tolerateStop(err error) error {
 	return err
 }
 
-// find returns a process of the container, its init process included.
-func (ctr *container) find(op, name string) (*process, error) {
-	ctr.mu.Lock()
-	defer ctr.mu.Unlock()
-	p := ctr.execs[name]
-	if name == InitFriendlyName {
-		p = ctr.init
-		if !ctr.phase.isUp() {
-			return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
-		}
-	}
-	switch {
-	case ctr.phase == creating || ctr.phase == restarting:
-		return nil, newError(op, ctr.id, name, ctr.notRunningLocked())
-	case p == nil || p.exitBegun.Load():
-		return nil, newError(op, ctr.id, name, fmt.Errorf("no such process: %w", errdefs.ErrNotFound))
-	case p.state == settled:
-		return nil, newError(op, ctr.id, name, errEnded)
-	case p.handle == nil:
-		return nil, newError(op, ctr.id, name, fmt.Errorf("process is being created: %w", errdefs.ErrFailedPrecondition))
-	}
-	return p, nil
-}
-
 // signalProcess kills an exec'd process; see Client.SignalProcess.
 func (ctr *container) signalProcess(name string, sig int) error {
-	p, err := ctr.find(OpSignal, name)
+	p, err := ctr.processes.find(OpSignal, name)
 	switch {
 	case errors.Is(err, errEnded) && sig != SignalCheck:
 		return nil
@@ -131,11 +108,8 @@ func (ctr *container) signalProcess(name string, sig int) error {
 	return p.kill()
 }
 
-// errEnded is a process that has ended, of which the Backend does not know yet.
-var errEnded = fmt.Errorf("process has ended: %w", errdefs.ErrNotFound)
-
 // kill asks for the end of the process. HCS wants one kill of a process at a
-// time; a second one could do no more.
+// time; a second one would change nothing.
 func (p *process) kill() error {
 	ctr := p.container
 	ctr.mu.Lock()

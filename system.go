@@ -215,7 +215,7 @@ func (s *system) shutdownWait(closing <-chan struct{}) error {
 	return err
 }
 
-// terminate asks for the termination. A stop that comes from now on is no crash,
+// terminate asks for the termination. A stop that comes from now on does not count as a crash,
 // unless HCS refuses.
 func (s *system) terminate(limit time.Duration) error {
 	return s.terminateThrough(s.handle, limit)

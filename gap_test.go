@@ -1,0 +1,114 @@
+package libcontainerd_test
+
+import (
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
+)
+
+// A Restore that is about to report an exit has made no plan for its container.
+func TestPauseOfAContainerThatWasNeverPlanned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, hcstest.New(t))
+		told := make(chan struct{})
+		e.onState = func(string, libcontainerd.StateInfo) error {
+			<-told // while it is, the exit of the next life waits for a moment
+			return nil
+		}
+		go e.Restore("c1")
+		synctest.Wait()
+		restored := make(chan error)
+		go func() { restored <- e.Restore("c1") }()
+		time.Sleep(10 * time.Millisecond)
+		for name, call := range map[string]func(string) error{"pause": e.Pause, "resume": e.Resume} {
+			if err := call("c1"); !errdefs.IsFailedPrecondition(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		close(told)
+		must(t, <-restored)
+	})
+}
+
+// A start that fails because the Backend panics owes the exits of its exec'd processes
+// still, whatever the Backend does when it is told of the first.
+func TestBackendThatPanicsAgainGetsAllExits(t *testing.T) {
+	s := spec(untilStopped...)
+	for name, start := range map[string]func(e *engine, pid uint32) error{
+		"create":   func(e *engine, _ uint32) error { return e.Create("c1", s) },
+		"reattach": func(e *engine, pid uint32) error { return e.Restore("c1", libcontainerd.WithReattach(s, pid)) },
+	} {
+		for how, fail := range map[string]func(){
+			"panics":             func() { panic("boom") },
+			"ends its goroutine": runtime.Goexit,
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					hcs := hcstest.New(t)
+					pid := uint32(0)
+					if name == "reattach" {
+						pid = orphan(t, hcs, "c1", s)
+					}
+					e := newEngine(t, hcs)
+					e.onState = func(_ string, info libcontainerd.StateInfo) error {
+						if info.State != libcontainerd.StateExit {
+							fail()
+						}
+						return nil
+					}
+					e.onAttach = func(name string, _ libcontainerd.IOPipe) error {
+						if name != "c1" {
+							return nil
+						}
+						for _, exec := range []string{"p1", "p2", "p3"} {
+							must(t, e.AddProcess("c1", exec, libcontainerd.Process{Args: untilStopped}))
+						}
+						return nil
+					}
+					want := map[string]any{"panics": "boom", "ends its goroutine": "gone"}[how]
+					if what := caught(func() { start(e, pid) }); what != want {
+						t.Errorf("the caller sees %v, want %v", what, want)
+					}
+					if n := e.count("exit-process c1/"); n != 3 {
+						t.Errorf("%d exits of 3: %q", n, e.events())
+					}
+					e.onAttach, e.onState = nil, nil
+					must(t, e.Restore("c1")) // what a reattach has left, and the id is free
+				})
+			})
+		}
+	}
+}
+
+// A restart manager that answers its Cancel late, on a channel without a buffer, is
+// heard out, although the client is closed meanwhile.
+func TestAnswerToACancelIsTakenWhileTheClientCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer, cancel := make(chan error), make(chan struct{})
+		e := newEngine(t, hcstest.New(t))
+		rm := &restartManager{
+			answers:  []func() (bool, chan error, error){restartWith(answer)},
+			onCancel: func() { close(cancel) },
+		}
+		go func() {
+			<-cancel
+			time.Sleep(time.Second)
+			answer <- errRefused // for ever, if nobody takes it
+		}()
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0"), libcontainerd.WithRestartManager(rm)))
+		e.await("restart c1", 1)
+		synctest.Wait()
+		must(t, e.Signal("c1", 9))
+		must(t, e.Close())
+		select {
+		case answer <- nil:
+			t.Error("the answer is waited for after Close")
+		default:
+		}
+	})
+}
