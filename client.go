@@ -70,16 +70,18 @@ var ErrMayStillRun = errors.New("compute system may still be there: hint: keep i
 // T and G for the call timeout, the terminate timeout and the grace (see
 // WithCallTimeout, WithTerminateTimeout, WithGrace) a method takes at most
 //
-//	Create                C for each call into HCS; T + G for a former life to end and free the id; T + 3G to undo what was done
-//	Signal                C; for a paused container 2C, and C more while a Resume is under way; 9: 2T; 0: nothing
-//	AddProcess            C for each of its two calls, then C + 2G to undo them
-//	SignalProcess, Resize, Pause, Resume, Stats, Summary, Info    C
+//	Create                C for each call into HCS; T + G for a former life to end and free the id; T + 4G to undo what was done;
+//	                      with WithMaxConcurrentStarts until it is its turn
+//	Signal                C; for a paused container 2C, and C more while a Pause or Resume is under way; 9: 2T; 0: nothing
+//	AddProcess            C for each of its two calls, then C + 3G to undo them
+//	SignalProcess, Resize, Pause, Stats, Summary, Info    C
+//	Resume                C, and C more while a Signal resumes the container
 //	Restore               C + T + G, but C + 2G if HCS refuses or does not answer; WithReattach: C for each call besides
 //	Reconcile             C + T + G, or until its context is done
-//	GetPidsForContainer, UpdateResources    nothing: they do not ask HCS
-//	Close                 C
+//	GetPidsForContainer, UpdateResources, State    nothing: they do not ask HCS
+//	Close                 C; a second one C more
 //
-// and the time that the Backend takes for the callbacks made meanwhile.
+// and the time that the Backend and the restart manager take for what is called meanwhile.
 //
 // On Windows hcsshim gives a call up after four minutes, which is before the default
 // call timeout, and never tells what HCS made of it. So the client looks:

@@ -72,7 +72,7 @@ func (ctr *container) create(spec *Spec) error {
 		return err
 	}
 	ctr.setPlan(plan)
-	return ctr.bringUp(ctr.boot)
+	return ctr.bringUp()
 }
 
 // makePlan translates spec. It asks the ComputeService only for facts.
@@ -123,15 +123,19 @@ func (c *client) retryPolicy(host Host) RetryPolicy {
 }
 
 // bringUp starts the container and announces it to the Backend. Whatever fails, or
-// panics, is undone.
-func (ctr *container) bringUp(boot func() error) error {
+// panics, is undone. The error wraps ErrMayStillRun if HCS does not end what was begun.
+func (ctr *container) bringUp() (err error) {
 	done := false
 	defer func() {
-		if !done {
-			ctr.undo()
+		if done {
+			return
+		}
+		ctr.undo()
+		if err != nil && ctr.client.leftovers.mayRun(ctr.id) {
+			err = join(err, ErrMayStillRun)
 		}
 	}()
-	if err := boot(); err != nil {
+	if err := ctr.boot(); err != nil {
 		return err
 	}
 	if err := ctr.announce(); err != nil {

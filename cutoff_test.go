@@ -51,7 +51,7 @@ func newOpenEnd(pipe io.ReadCloser) openEnd {
 
 func (p openEnd) Read(b []byte) (int, error) {
 	n, err := p.ReadCloser.Read(b)
-	if err == io.EOF { //nolint:errorlint // as a pipe gives it
+	if err == io.EOF {
 		<-p.closed
 		return n, io.ErrClosedPipe
 	}
@@ -65,7 +65,7 @@ func (p openEnd) Close() error {
 
 // isCutOff reports whether a reader can tell err from the end of its stream.
 func isCutOff(err error) bool {
-	return err != nil && err != io.EOF && //nolint:errorlint // that is how a stream ends
+	return err != nil && err != io.EOF &&
 		(errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "cut off"))
 }
 
@@ -186,7 +186,7 @@ func TestOutputThatEndsIsNotCutOff(t *testing.T) {
 			if _, err := io.ReadAll(r); err != nil {
 				t.Errorf("got %v", err)
 			}
-			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF { //nolint:errorlint // that is how a stream ends
+			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 				t.Errorf("after the end read %d, %v", n, err)
 			}
 		}

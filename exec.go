@@ -89,15 +89,17 @@ func (p *process) watch() {
 	}
 }
 
-// lose gives up a process whose container has ended and whose exit HCS does not tell.
-func (p *process) lose() {
+// lose gives up a process whose container has ended and whose exit HCS does not tell. It
+// returns the handle, which is being closed; nil if there is none, or the exit was told.
+func (p *process) lose() *handle[ComputeProcess] {
 	won, turn := p.settle(p.lostExit(StateExitProcess))
 	if turn {
 		p.container.events.deliverInBackground()
 	}
-	if won {
-		p.drop()
+	if !won {
+		return nil
 	}
+	return p.letGo()
 }
 
 // settle queues the exit of a process that owes one, and ends its account in the same

@@ -47,7 +47,7 @@ func (ctr *container) finish(s *system, init *process) {
 	exit.Err = join(exit.Err, teardown)
 	ctr.processes.collect(deadline)
 	init.release()
-	init.handle.closeWait(c)
+	init.handle.closeWait(c, c.grace)
 	s.close()
 	if ctr.restartManager == nil {
 		ctr.reportExit(exit)

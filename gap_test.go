@@ -112,3 +112,41 @@ func TestAnswerToACancelIsTakenWhileTheClientCloses(t *testing.T) {
 		}
 	})
 }
+
+// Signal shuts a container down although others pause it meanwhile.
+func TestShutdownAmongPauses(t *testing.T) {
+	for name, c := range map[string]struct {
+		op      hcstest.Op // that is under way when Signal is called
+		resumed func(e *engine)
+	}{
+		"a pause that HCS has made but not answered": {op: hcstest.OpPause},
+		"a resume, and a pause as soon as it is told": {
+			op:      hcstest.OpResume,
+			resumed: func(e *engine) { e.Pause("c1") },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				e := newEngine(t, hcs)
+				e.onState = func(_ string, info libcontainerd.StateInfo) error {
+					if info.State == libcontainerd.StateResume && c.resumed != nil {
+						c.resumed(e)
+					}
+					return nil
+				}
+				must(t, e.Create("c1", hyperv(untilStopped...)))
+				if c.op == hcstest.OpResume {
+					must(t, e.Pause("c1"))
+				}
+				hcs.Inject(hcstest.Rule{Op: c.op, Times: 1, Fault: hcstest.Fault{Delay: time.Second, Done: true}})
+				hcs.Inject(hcstest.Rule{Op: hcstest.OpShutdown, Fault: hcstest.Fault{Delay: time.Second}})
+				go map[hcstest.Op]func(string) error{hcstest.OpPause: e.Pause, hcstest.OpResume: e.Resume}[c.op]("c1")
+				synctest.Wait()
+				must(t, e.Signal("c1", 15))
+				e.wantExit(t, "c1", 10*time.Second)
+				e.Signal("c1", 9)
+			})
+		})
+	}
+}

@@ -65,11 +65,11 @@ func (h *handle[T]) close(c *client) bool {
 	return idle
 }
 
-// closeWait closes the handle and waits until it is closed, for as long as the
-// grace. One that a call uses closes when that call comes back.
-func (h *handle[T]) closeWait(c *client) {
+// closeWait closes the handle and waits until it is closed, for no longer than limit. One
+// that a call uses closes when that call comes back.
+func (h *handle[T]) closeWait(c *client, limit time.Duration) {
 	if h.close(c) {
-		c.await(h.closed, c.grace)
+		c.await(h.closed, limit)
 	}
 }
 

@@ -94,6 +94,19 @@ func (l *leftovers) claim(id string) *claim {
 	return l.claims[id]
 }
 
+// mayRun reports whether a system that ran may still be there under id. The Backend learns
+// that with an exit or an error, and is told when the system has ended.
+func (l *leftovers) mayRun(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ours := l.claims[id]
+	if ours == nil || !ours.ran {
+		return false
+	}
+	l.claims[id] = claimOfLife().with(ours)
+	return true
+}
+
 // released drops a claim on id whose system has ended, unless it was replaced meanwhile,
 // and tells the Backend if it waits for that.
 func (l *leftovers) released(id string, ours *claim) {

@@ -1,7 +1,9 @@
 package libcontainerd
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -19,6 +21,7 @@ type pauses struct {
 	current  *toggle // the one that runs, nil: none
 	count    int     // of those that have begun or ended
 	doubt    bool    // one was given up
+	stops    int     // Signals that shut the container down right now: no pause begins
 	bySignal bool    // Signal has resumed the container to shut it down
 }
 
@@ -90,6 +93,39 @@ func (p *pauses) toggle(t *toggle) error {
 	return err
 }
 
+var errOtherToggle = fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition)
+
+// forbid keeps pauses from beginning while a Signal shuts the container down; n is 1 at
+// its beginning and -1 at its end.
+func (p *pauses) forbid(n int) {
+	p.ctr.mu.Lock()
+	defer p.ctr.mu.Unlock()
+	p.stops += n
+}
+
+// resumeToStop resumes the container if it is paused, since only one that runs can shut
+// down. It waits for a pause or a resume of somebody else that is under way.
+func (p *pauses) resumeToStop(s *system) error {
+	ctr := p.ctr
+	deadline := time.Now().Add(ctr.client.callTimeout)
+	for {
+		ctr.mu.Lock()
+		isPaused, current := ctr.phase == paused && ctr.system == s, p.current
+		p.bySignal = p.bySignal || isPaused
+		ctr.mu.Unlock()
+		switch {
+		case current != nil && await(current.over, time.Until(deadline)):
+			continue
+		case !isPaused:
+			return nil
+		}
+		err := p.toggle(newResume())
+		if err == nil || !errors.Is(err, errdefs.ErrFailedPrecondition) || time.Now().After(deadline) {
+			return err
+		} // somebody else was faster
+	}
+}
+
 // begin lets t begin, if the container is in the right phase and no other is under way.
 func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
 	ctr := p.ctr
@@ -101,9 +137,11 @@ func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
 	case !ctr.phase.isUp():
 		err = ctr.notRunningLocked()
 	case p.current != nil:
-		err = fmt.Errorf("another pause or resume is under way: %w", errdefs.ErrFailedPrecondition)
+		err = errOtherToggle
 	case ctr.phase != t.from:
 		err = fmt.Errorf("container is %v: %w", ctr.phase, errdefs.ErrFailedPrecondition)
+	case t.to == paused && p.stops > 0:
+		err = fmt.Errorf("container is being shut down: %w", errdefs.ErrFailedPrecondition)
 	default:
 		p.current = t
 		p.count++
@@ -115,7 +153,7 @@ func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
 // to deliver the event. A container that has ended meanwhile stays so.
 func (p *pauses) over(t *toggle, err error) (turn bool) {
 	ctr := p.ctr
-	close(t.over)
+	defer close(t.over)
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	if p.current != t {

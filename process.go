@@ -242,7 +242,7 @@ func (p *process) release() {
 // drop cuts the streams off and closes the handle.
 func (p *process) drop() {
 	if handle := p.letGo(); handle != nil {
-		handle.closeWait(p.container.client)
+		handle.closeWait(p.container.client, p.container.client.grace)
 	}
 }
 

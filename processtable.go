@@ -104,14 +104,24 @@ func (t *processTable) running() (list []*process, s *system) {
 }
 
 // collect waits until the exits of the exec'd processes are queued, and gives up those
-// that HCS does not tell until deadline. One that is not attached yet never will be.
+// that HCS does not tell until deadline. One that is not attached yet never will be. The
+// handles of those that are given up have the grace to close, all together.
 func (t *processTable) collect(deadline time.Time) {
+	c := t.ctr.client
 	t.ctr.mu.Lock()
 	execs := slices.Clone(t.order)
 	t.ctr.mu.Unlock()
+	var lost []*handle[ComputeProcess]
 	for _, p := range execs {
-		if p.isAttached() && !t.ctr.client.await(p.done, time.Until(deadline)) {
-			p.lose()
+		if !p.isAttached() || c.await(p.done, time.Until(deadline)) {
+			continue
 		}
+		if h := p.lose(); h != nil {
+			lost = append(lost, h)
+		}
+	}
+	closed := time.Now().Add(c.grace)
+	for _, h := range lost {
+		h.closeWait(c, time.Until(closed))
 	}
 }

@@ -78,7 +78,7 @@ func TestReattachWithoutStreamsHasPipes(t *testing.T) {
 					if r == nil {
 						continue
 					}
-					if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF { //nolint:errorlint // that is how a stream ends
+					if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 						t.Errorf("read %d, %v", n, err)
 					}
 				}

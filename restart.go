@@ -126,14 +126,18 @@ func (r *restart) startAgain() error {
 	ctr.handedEnd.Store(false)
 	ctr.moveLocked(creating)
 	ctr.mu.Unlock()
-	return ctr.bringUp(ctr.boot)
+	return ctr.bringUp()
 }
 
 // exitOfFailure is the exit of a container that could not be started again: the last one
 // if a signal was the reason, else an unknown one.
 func (r *restart) exitOfFailure(err error) StateInfo {
-	if errors.Is(err, errCancelled) {
-		return r.exit
+	exit := r.exit
+	if !errors.Is(err, errCancelled) {
+		exit = StateInfo{State: StateExit, ExitCode: UnknownExitCode, ProcessID: InitFriendlyName, ExitedAt: time.Now(), Err: err}
 	}
-	return StateInfo{State: StateExit, ExitCode: UnknownExitCode, ProcessID: InitFriendlyName, ExitedAt: time.Now(), Err: err}
+	if r.ctr.client.leftovers.mayRun(r.ctr.id) && !errors.Is(exit.Err, ErrMayStillRun) {
+		exit.Err = join(exit.Err, ErrMayStillRun)
+	}
+	return exit
 }

@@ -63,29 +63,14 @@ func (ctr *container) kill(s *system) error {
 }
 
 // shutdown asks the container to stop gracefully. A paused one could not, and is resumed
-// before; so is one whose resume is under way.
+// before; no pause begins meanwhile.
 func (ctr *container) shutdown(s *system) error {
-	if err := ctr.resumeForShutdown(s); err != nil && !s.hasStopped() {
+	ctr.pauses.forbid(1)
+	defer ctr.pauses.forbid(-1)
+	if err := ctr.pauses.resumeToStop(s); err != nil && !s.hasStopped() {
 		return err
 	}
 	return tolerateStop(s.shutdown(ctr.client.callTimeout))
-}
-
-// resumeForShutdown resumes the container if it is paused.
-func (ctr *container) resumeForShutdown(s *system) error {
-	for first := true; ; first = false {
-		ctr.mu.Lock()
-		isPaused, current := ctr.phase == paused && ctr.system == s, ctr.pauses.current
-		ctr.pauses.bySignal = ctr.pauses.bySignal || isPaused
-		ctr.mu.Unlock()
-		if !isPaused {
-			return nil
-		}
-		if current == nil || !first {
-			return ctr.pauses.toggle(newResume())
-		}
-		await(current.over, ctr.client.callTimeout)
-	}
 }
 
 // tolerateStop drops errors that say that what was to stop has stopped.

@@ -375,7 +375,7 @@ func (s *system) isAskedToStop() bool {
 }
 
 // close closes the handle and waits until it is closed, for as long as the grace.
-func (s *system) close() { s.handle.closeWait(s.client) }
+func (s *system) close() { s.handle.closeWait(s.client, s.client.grace) }
 
 func (s *system) op(name string) Operation { return Operation{Op: name, ContainerID: s.id} }
 

@@ -1,4 +1,4 @@
-// Command first is the program of the README: a container from its creation to
+// Command first is the program of docs/engines.md: a container from its creation to
 // its exit.
 package main
 

@@ -6,18 +6,18 @@ import (
 	"testing"
 )
 
-// What a newcomer copies from the README is what is tested here.
-func TestReadmeShowsThisProgram(t *testing.T) {
+// What a newcomer copies from the guide is what is tested here.
+func TestGuideShowsThisProgram(t *testing.T) {
 	program, err := os.ReadFile("main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	guide, err := os.ReadFile("../../docs/engines.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, program, _ = bytes.Cut(program, []byte("package main"))
-	if !bytes.Contains(readme, append([]byte("```go\npackage main"), program...)) {
-		t.Error("the README shows another program")
+	if !bytes.Contains(guide, append([]byte("```go\npackage main"), program...)) {
+		t.Error("docs/engines.md shows another program")
 	}
 }
