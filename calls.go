@@ -216,12 +216,12 @@ type answer[H io.Closer, T any] struct {
 	err   error
 }
 
-// ask returns the answer of f, which gets the value of h; h is nil for a question that
-// needs no handle. It reports whether the answer belongs to somebody who asked before.
-func (q *question[H, T]) ask(c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error)) (value T, shared bool, err error) {
+// ask returns the answer of f, which gets the value of h, or the answer that is waited for
+// already; h is nil for a question that needs no handle. Others may have got the same.
+func (q *question[H, T]) ask(c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error)) (value T, err error) {
 	q.mu.Lock()
 	a := q.asked
-	shared = a != nil
+	shared := a != nil
 	if !shared {
 		a = &answer[H, T]{given: make(chan struct{})}
 		q.asked = a
@@ -236,9 +236,9 @@ func (q *question[H, T]) ask(c *client, h *handle[H], op Operation, limit time.D
 		err = errTimeout(limit)
 	}
 	if shared { // the call into HCS was made by somebody else
-		return value, shared, newError(op.Op, op.ContainerID, op.Process, err)
+		return value, newError(op.Op, op.ContainerID, op.Process, err)
 	}
-	return value, shared, c.told(op, began, err)
+	return value, c.told(op, began, err)
 }
 
 func (q *question[H, T]) answer(c *client, a *answer[H, T], h *handle[H], f func(H) (T, error)) {

@@ -441,6 +441,10 @@ func (c *client) SignalProcess(containerID, processFriendlyName string, sig int)
 }
 
 func (c *client) Resize(containerID, processFriendlyName string, width, height int) error {
+	if err := c.enter(OpResize, containerID); err != nil {
+		return err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpResize, containerID)
 	if err != nil {
 		return err
@@ -473,6 +477,10 @@ func (c *client) Resume(containerID string) error {
 }
 
 func (c *client) Stats(containerID string) (*Stats, error) {
+	if err := c.enter(OpStats, containerID); err != nil {
+		return nil, err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpStats, containerID)
 	if err != nil {
 		return nil, err
@@ -494,6 +502,10 @@ func (c *client) GetPidsForContainer(containerID string) ([]int, error) {
 }
 
 func (c *client) Summary(containerID string) ([]Summary, error) {
+	if err := c.enter(OpListProcesses, containerID); err != nil {
+		return nil, err
+	}
+	defer c.tasks.add(-1)
 	ctr, err := c.find(OpListProcesses, containerID)
 	if err != nil {
 		return nil, err
@@ -540,6 +552,7 @@ func (c *client) close() error {
 		ctr.detach()
 	}
 	defer c.lingering.cut()
+	defer letAllBegin(&c.gate)
 	return c.awaitTasks()
 }
 

@@ -18,36 +18,38 @@ type container struct {
 	id     string
 	createSettings
 
-	former    *container    // the former life of the id, if its exit is being told; nil once that has begun
-	removed   bool          // from the table; guarded by client.mu
-	exitBegun atomic.Bool   // the callback of the exit has begun: the id is free
-	exitEnded atomic.Bool   // the callback of the exit has ended
-	handed    atomic.Bool   // the hand-over of the init process's streams has begun: execs may follow
-	handedEnd atomic.Bool   // it has ended
-	cancel    chan struct{} // closed to stop a start, or the wait for a restart
+	former    *container  // the former life of the id, if its exit is being told; nil once that has begun
+	removed   bool        // from the table; guarded by client.mu
+	exitBegun atomic.Bool // the callback of the exit has begun: the id is free
+	exitEnded atomic.Bool // the callback of the exit has ended
+	handed    atomic.Bool // the hand-over of the init process's streams has begun: execs may follow
+	handedEnd atomic.Bool // it has ended
 
-	mu        sync.Mutex // guards following
-	phase     phase      // changed by moveLocked only
-	events    events
-	plan      *plan    // nil until it is made
-	starting  bool     // Create, Restore or a restart is at work; the end of the container waits for it
-	endSeen   bool     // the container has ended while starting
-	cancelled bool     // cancel is closed
-	signalled bool     // by Signal, which calls the restart manager's Cancel
-	deciding  bool     // the restart manager is being asked
-	system    *system  // nil until HCS has made it
-	init      *process // nil until it runs
-	processes processTable
-	pauses    pauses
+	mu         sync.Mutex // guards following
+	phase      phase      // changed by moveLocked only
+	events     events
+	plan       *plan         // nil until it is made, and once it is not needed any longer
+	isolation  Isolation     // "" until the plan is made
+	workingDir string        // of the init process
+	starting   bool          // Create, Restore or a restart is at work; the end of the container waits for it
+	endSeen    bool          // the container has ended while starting
+	cancelled  bool          // a start, or the wait for a restart, is to stop
+	cancel     chan struct{} // closed when cancelled is set; nil unless somebody waits
+	signalled  bool          // by Signal, which calls the restart manager's Cancel
+	deciding   bool          // the restart manager is being asked
+	system     *system       // nil until HCS has made it
+	init       *process      // nil until it runs
+	processes  processTable
+	pauses     pauses
 }
 
 // plan is what is needed to start the container, made before anything is created.
 type plan struct {
-	document *containerInit // nil once it is not needed any longer
+	document *containerInit // nil after a reattach without a restart manager
 	build    uint16         // of the host
 	retry    RetryPolicy
 	hyperv   bool
-	process  processPlan
+	process  *processPlan
 	warnings []string // of what HCS will not honour
 }
 
@@ -57,7 +59,6 @@ func newContainer(c *client, id string, settings createSettings) *container {
 		id:             id,
 		createSettings: settings,
 		starting:       true,
-		cancel:         make(chan struct{}),
 	}
 	ctr.events = events{client: c, id: id, mu: &ctr.mu, held: true}
 	ctr.pauses.ctr, ctr.processes.ctr = ctr, ctr
@@ -109,6 +110,11 @@ func (ctr *container) setPlan(p *plan) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.plan = p
+	ctr.isolation = IsolationProcess
+	if p.hyperv {
+		ctr.isolation = IsolationHyperV
+	}
+	ctr.workingDir = p.process.config.WorkingDirectory
 }
 
 // retryPolicy is the one that holds for creations on this host.
@@ -148,7 +154,7 @@ func (ctr *container) bringUp() (err error) {
 
 // boot creates the compute system, starts it, and starts the init process.
 func (ctr *container) boot() error {
-	if err := ctr.client.starts.enter(ctr.cancel, ctr.client.closing); err != nil {
+	if err := ctr.client.starts.enter(ctr.cancelChan, ctr.client.closing); err != nil {
 		return newError(OpCreate, ctr.id, "", err)
 	}
 	defer ctr.client.starts.leave()
@@ -164,6 +170,7 @@ func (ctr *container) boot() error {
 		return err
 	}
 	init := newProcess(ctr, s, InitFriendlyName, ctr.plan.process)
+	init.command = ctr.plan.process.program
 	err = init.launch()
 	if err == nil {
 		err = ctr.run(init, StateStart, false)
@@ -179,6 +186,9 @@ func (ctr *container) adopt(compute ComputeSystem) *system {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.system = newSystem(ctr.client, ctr.id, compute, ctr)
+	if ctr.plan != nil {
+		ctr.system.build = ctr.plan.build
+	}
 	return ctr.system
 }
 
@@ -214,7 +224,7 @@ func (ctr *container) announce() error {
 // letFormerBegin keeps the first callback from overtaking the exit of the former life.
 func (ctr *container) letFormerBegin() {
 	if ctr.former != nil {
-		letBegin(&ctr.former.exitEnded)
+		letOtherBegin(&ctr.former.exitEnded)
 		ctr.former = nil
 	}
 }
@@ -223,7 +233,7 @@ func (ctr *container) letFormerBegin() {
 // closed meanwhile lets go of it.
 func (ctr *container) started() {
 	c, s, init := ctr.client, ctr.system, ctr.init
-	ctr.forgetDocument()
+	ctr.forgetPlan()
 	s.count()
 	c.tasks.add(1)
 	go ctr.watchInit(init)
@@ -244,15 +254,16 @@ func (ctr *container) started() {
 	c.patrol()
 }
 
-// forgetDocument drops the document of a container that runs, unless it may be started
-// again: then writes must be flushed, which a first boot need not do.
-func (ctr *container) forgetDocument() {
+// forgetPlan drops the plan of a container that runs, unless it may be started again: then
+// writes must be flushed, which a first boot need not do.
+func (ctr *container) forgetPlan() {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
-	switch doc := ctr.plan.document; {
-	case ctr.restartManager == nil:
-		ctr.plan.document = nil
-	case doc.IgnoreFlushesDuringBoot:
+	if ctr.restartManager == nil {
+		ctr.plan = nil
+		return
+	}
+	if doc := ctr.plan.document; doc.IgnoreFlushesDuringBoot {
 		again := *doc
 		again.IgnoreFlushesDuringBoot = false
 		ctr.plan.document = &again
@@ -328,10 +339,23 @@ func (ctr *container) proceedLocked() error {
 
 // cancelLocked stops a start, or the wait for a restart; ctr.mu is held.
 func (ctr *container) cancelLocked() {
-	if !ctr.cancelled {
-		ctr.cancelled = true
+	if !ctr.cancelled && ctr.cancel != nil {
 		close(ctr.cancel)
 	}
+	ctr.cancelled = true
+}
+
+// cancelChan returns a channel that is closed to stop a start, or the wait for a restart.
+func (ctr *container) cancelChan() <-chan struct{} {
+	ctr.mu.Lock()
+	defer ctr.mu.Unlock()
+	if ctr.cancel == nil {
+		ctr.cancel = make(chan struct{})
+		if ctr.cancelled {
+			close(ctr.cancel)
+		}
+	}
+	return ctr.cancel
 }
 
 // isSignalled reports whether Signal has called the restart manager's Cancel, or will.
@@ -343,7 +367,7 @@ func (ctr *container) isSignalled() bool {
 
 // rest waits for d, unless the container is signalled or the client closed.
 func (ctr *container) rest(d time.Duration) {
-	ctr.client.awaitEither(ctr.cancel, ctr.client.closing, d)
+	ctr.client.awaitEither(ctr.cancelChan(), ctr.client.closing, d)
 }
 
 // undo ends a start that has failed: nothing is left of it. Exec'd processes that were

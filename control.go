@@ -40,13 +40,11 @@ func (ctr *container) stats() (*Stats, error) {
 	if !up {
 		return nil, newError(OpStats, ctr.id, "", notRunning)
 	}
-	statistics, shared, err := s.statistics.ask(ctr.client, s.handle, s.op(OpStats), ctr.client.callTimeout, ComputeSystem.Statistics)
+	statistics, err := s.statistics.ask(ctr.client, s.handle, s.op(OpStats), ctr.client.callTimeout, ComputeSystem.Statistics)
 	if err != nil {
 		return nil, err
 	}
-	if shared {
-		statistics.Network = slices.Clone(statistics.Network)
-	}
+	statistics.Network = slices.Clone(statistics.Network) // others may have the same answer
 	return &Stats{Read: time.Now(), Statistics: statistics}, nil
 }
 
@@ -56,7 +54,7 @@ func (ctr *container) summary() ([]Summary, error) {
 	if len(list) == 0 {
 		return []Summary{}, nil
 	}
-	infos, _, err := s.processes.ask(ctr.client, s.handle, s.op(OpListProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList)
+	infos, err := s.processes.ask(ctr.client, s.handle, s.op(OpListProcesses), ctr.client.callTimeout, ComputeSystem.ProcessList)
 	if err != nil && !isOnTheWayOut(err) {
 		return nil, err
 	}
@@ -80,7 +78,7 @@ func merge(list []*process, infos []ProcessInfo) []Summary {
 	for _, p := range list {
 		i := byPid[p.pid]
 		delete(byPid, p.pid)
-		summaries = append(summaries, summarise(p.pid, p.name, p.command(), i))
+		summaries = append(summaries, summarise(p.pid, p.name, p.command, i))
 	}
 	for _, i := range infos {
 		if _, other := byPid[i.Pid]; other {

@@ -68,8 +68,11 @@ func (ctr *container) reportExit(exit StateInfo) {
 }
 
 // logExit warns of an exit with an error: StateInfo.Err has no place in the event of an
-// engine of 2016.
+// engine of 2016. A client that is closed has let go of the process.
 func (ctr *container) logExit(exit StateInfo) {
+	if ctr.client.isClosed() {
+		return
+	}
 	if exit.Err == nil && !ctr.client.logger.Logger.IsLevelEnabled(logrus.DebugLevel) {
 		return
 	}

@@ -1,7 +1,10 @@
 package libcontainerd_test
 
 import (
+	"github.com/sirupsen/logrus"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,4 +152,129 @@ func TestShutdownAmongPauses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Close waits for a call into HCS of the rounds that end leftovers, although the Backend
+// is still being told of others that have ended.
+func TestCloseWaitsForTheRoundOfLeftovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		ids := []string{"c1", "c2", "c3"}
+		for _, id := range ids {
+			orphan(t, hcs, id, spec(untilStopped...))
+		}
+		e := newEndEngine(t, hcs)
+		e.ended = make(chan string)
+		refused := hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Fault: hcstest.Fault{Err: libcontainerd.CodeInvalidParameter}})
+		for _, id := range ids {
+			must(t, e.Restore(id))
+		}
+		open := hcs.Hang(hcstest.OpOpen, "c3")
+		refused.Release()
+		time.Sleep(time.Second)
+		if n := e.countCallbacks("ended "); n != 2 {
+			t.Errorf("%d ends are being told, want 2", n)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- e.Close() }()
+		time.Sleep(time.Minute)
+		select {
+		case <-closed:
+			t.Error("Close has returned before the call into HCS")
+		default:
+		}
+		open.Release()
+		must(t, <-closed)
+		for range e.countCallbacks("ended ") {
+			<-e.ended
+		}
+		must(t, newEngine(t, hcs).Restore("c3"))
+	})
+}
+
+// countCallbacks is how many callbacks begin with prefix.
+func (e *engine) countCallbacks(prefix string) (n int) {
+	for _, line := range e.callbacks() {
+		if strings.HasPrefix(line, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// The goroutine of a callback may lose its processor right before it begins: Close lets
+// it begin. That of a long one has begun.
+func TestCloseLetsACallbackBegin(t *testing.T) {
+	for name, c := range map[string]struct{ callback, atLeast, atMost time.Duration }{
+		"short": {50 * time.Millisecond, 50 * time.Millisecond, 60 * time.Millisecond},
+		"long":  {time.Hour, 0, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, hcstest.New(t))
+				e.onState = func(string, libcontainerd.StateInfo) error { time.Sleep(c.callback); return nil }
+				restored := make(chan error)
+				go func() { restored <- e.Restore("c1") }()
+				synctest.Wait()
+				began := time.Now()
+				must(t, e.Close())
+				if took := time.Since(began); took < c.atLeast || took > c.atMost {
+					t.Errorf("Close took %v", took)
+				}
+				must(t, <-restored)
+			})
+		})
+	}
+}
+
+// What is still running when the client is closed has not ended.
+func TestCloseWarnsOfNoExit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		logger, hook := newLog()
+		e := newEngine(t, hcs, libcontainerd.WithLogger(logger))
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
+		must(t, e.Close())
+		for _, entry := range hook.AllEntries() {
+			if entry.Level <= logrus.WarnLevel {
+				t.Errorf("warning: %s %v", entry.Message, entry.Data)
+			}
+		}
+		must(t, newEngine(t, hcs).Restore("c1"))
+	})
+}
+
+// Whoever shares an answer of HCS may change what it got; the race detector watches.
+func TestSharedAnswersAreApart(t *testing.T) {
+	hcs := hcstest.New(t)
+	for _, op := range []hcstest.Op{hcstest.OpStatistics, hcstest.OpList} {
+		hcs.Inject(hcstest.Rule{Op: op, Fault: hcstest.Fault{Delay: time.Millisecond}})
+	}
+	e := newEngine(t, hcs)
+	s := spec(untilStopped...)
+	s.Windows.Networking = &libcontainerd.Networking{EndpointList: []string{"e1"}}
+	must(t, e.Create("c1", s))
+	var askers sync.WaitGroup
+	for range 8 {
+		askers.Go(func() {
+			for range 50 {
+				info, err := e.Info()
+				if err != nil || len(info.Isolations) == 0 {
+					t.Error(info, err)
+					return
+				}
+				info.Isolations[0] += "x"
+				stats, err := e.Stats("c1")
+				if err != nil || len(stats.Network) == 0 {
+					t.Error(stats, err)
+					return
+				}
+				stats.Network[0].EndpointId += "x"
+			}
+		})
+	}
+	askers.Wait()
+	must(t, e.Signal("c1", 9))
+	e.awaitExit("c1")
 }

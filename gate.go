@@ -16,15 +16,17 @@ import (
 type gate struct {
 	backend Backend
 	tasks   *tasks
-	shut    atomic.Bool // by Close
+	shut    atomic.Bool  // by Close
+	inside  atomic.Int64 // callbacks that have passed, or are about to
 }
 
 // enter lets a callback begin, and sets begun, if it is not nil, as the last thing
 // before the call. It reports false if the gate is shut; else leave follows.
 func (g *gate) enter(begun *atomic.Bool) bool {
+	g.inside.Add(1)
 	g.tasks.add(-1)
 	if g.shut.Load() {
-		g.tasks.add(1)
+		g.leave()
 		return false
 	}
 	if begun != nil {
@@ -33,7 +35,10 @@ func (g *gate) enter(begun *atomic.Bool) bool {
 	return true
 }
 
-func (g *gate) leave() { g.tasks.add(1) }
+func (g *gate) leave() {
+	g.tasks.add(1)
+	g.inside.Add(-1)
+}
 
 // stateChanged calls Backend.StateChanged.
 func (g *gate) stateChanged(begun *atomic.Bool, containerID string, info StateInfo) error {
@@ -76,24 +81,45 @@ func (g *gate) systemEnded(containerID string) {
 	backend.ComputeSystemEnded(containerID)
 }
 
-// letBegin keeps a callback from overtaking another one, which has begun and sets ended
-// at its end. The goroutine of that one may have lost its processor right before the first
-// instruction of the Backend. Usually its end comes within microseconds; if it takes longer
-// it has begun for sure, and may be waiting for this very call.
-func letBegin(ended *atomic.Bool) {
+// letBegin keeps what comes after from overtaking a callback, which has begun; ended
+// reports whether it has ended. Its goroutine may have lost the processor right before
+// the first instruction of the Backend. Usually its end comes within microseconds; if it
+// takes longer it has begun for sure, and may be waiting for this very call.
+func letBegin(ended func() bool) {
 	const (
 		most  = 100 * time.Millisecond
 		pause = 100 * time.Microsecond
 	)
-	if ended.Load() || insideCallback() {
-		return
-	}
 	for range 100 {
+		if ended() {
+			return
+		}
 		runtime.Gosched()
 	}
-	for waited := time.Duration(0); !ended.Load() && waited < most; waited += pause {
+	for waited := time.Duration(0); !ended() && waited < most; waited += pause {
 		time.Sleep(pause)
 	}
+}
+
+// letOtherBegin is letBegin for one callback that another one must not overtake. Inside
+// a callback nobody waits: it may be that one.
+func letOtherBegin(ended *atomic.Bool) {
+	if !ended.Load() && !insideCallback() {
+		letBegin(ended.Load)
+	}
+}
+
+// letAllBegin keeps Close from returning before each callback that has passed the gate
+// begins.
+func letAllBegin(g *gate) {
+	if g.inside.Load() == 0 {
+		return
+	}
+	own := int64(0)
+	if insideCallback() {
+		own = 1
+	}
+	letBegin(func() bool { return g.inside.Load() <= own })
 }
 
 // insideCallback reports whether the calling goroutine is inside a callback.

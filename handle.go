@@ -13,18 +13,19 @@ import (
 // closes it then. A Close while another call runs would wait for that call, and
 // keep new ones from being made.
 type handle[T io.Closer] struct {
-	value T
-	of    Operation // what it is a handle to
+	value       T
+	containerID string
+	process     string // friendly name, "" for a compute system
 
-	mu      sync.Mutex // guards following
-	users   int        // calls that run
-	closing bool       // no further call may begin
-
-	closed chan struct{} // closed by finish, once value is closed or given up
+	mu      sync.Mutex    // guards following
+	users   int           // calls that run
+	closing bool          // no further call may begin
+	over    bool          // value is closed, or given up
+	closed  chan struct{} // closed by finish, once that is over; nil unless somebody waits
 }
 
-func newHandle[T io.Closer](value T, of Operation) *handle[T] {
-	return &handle[T]{value: value, of: of, closed: make(chan struct{})}
+func newHandle[T io.Closer](value T, containerID, process string) *handle[T] {
+	return &handle[T]{value: value, containerID: containerID, process: process}
 }
 
 // acquire lets a call begin. It reports false if the handle is being closed.
@@ -68,8 +69,17 @@ func (h *handle[T]) close(c *client) bool {
 // closeWait closes the handle and waits until it is closed, for no longer than limit. One
 // that a call uses closes when that call comes back.
 func (h *handle[T]) closeWait(c *client, limit time.Duration) {
-	if h.close(c) {
-		c.await(h.closed, limit)
+	if !h.close(c) {
+		return
+	}
+	h.mu.Lock()
+	if h.closed == nil && !h.over {
+		h.closed = make(chan struct{})
+	}
+	over, closed := h.over, h.closed
+	h.mu.Unlock()
+	if !over {
+		c.await(closed, limit)
 	}
 }
 
@@ -84,7 +94,7 @@ func (h *handle[T]) isClosing() bool {
 // handle is still open: finish tries again for as long as the grace.
 func (h *handle[T]) finish(c *client) {
 	defer c.tasks.add(-1)
-	defer close(h.closed)
+	defer h.finished()
 	refused := soon(c.grace)
 	for {
 		err := h.value.Close()
@@ -93,12 +103,21 @@ func (h *handle[T]) finish(c *client) {
 		}
 		pause, more := refused.next()
 		if !more {
-			c.log(h.of.ContainerID).WithField("process", h.of.Process).
-				WithError(newError(OpClose, h.of.ContainerID, h.of.Process, err)).
+			c.log(h.containerID).WithField("process", h.process).
+				WithError(newError(OpClose, h.containerID, h.process, err)).
 				Error("handle cannot be closed and is given up")
 			return
 		}
 		time.Sleep(pause)
+	}
+}
+
+func (h *handle[T]) finished() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+	if h.closed != nil {
+		close(h.closed)
 	}
 }
 

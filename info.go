@@ -41,10 +41,11 @@ var releases = map[uint16]string{
 
 // Info is described at Client.
 func (c *client) Info() (*Info, error) {
-	if c.isClosed() {
-		return nil, newError(OpInfo, "", "", errClosed)
+	if err := c.enter(OpInfo, ""); err != nil {
+		return nil, err
 	}
-	info, shared, err := c.info.ask(c, nil, Operation{Op: OpInfo}, c.callTimeout, func(noHandle) (Info, error) {
+	defer c.tasks.add(-1)
+	info, err := c.info.ask(c, nil, Operation{Op: OpInfo}, c.callTimeout, func(noHandle) (Info, error) {
 		info := Info{Host: c.service.Host()}
 		if r, ok := c.service.(IsolationReporter); ok {
 			info.Isolations = r.Isolations()
@@ -56,8 +57,6 @@ func (c *client) Info() (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if shared {
-		info.Isolations = slices.Clone(info.Isolations)
-	}
+	info.Isolations = slices.Clone(info.Isolations) // others may have the same answer
 	return &info, nil
 }

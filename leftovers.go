@@ -110,18 +110,24 @@ func (l *leftovers) mayRun(id string) bool {
 // released drops a claim on id whose system has ended, unless it was replaced meanwhile,
 // and tells the Backend if it waits for that.
 func (l *leftovers) released(id string, ours *claim) {
-	l.mu.Lock()
-	current := ours != nil && l.claims[id] == ours
-	if current {
-		delete(l.claims, id)
-		if rest := ours.rest(); rest != nil {
-			l.claims[id] = rest
-		}
-	}
-	l.mu.Unlock()
-	if current && ours.told {
+	if l.drop(id, ours) {
 		l.client.gate.systemEnded(id)
 	}
+}
+
+// drop ends a claim whose system has ended, unless it was replaced meanwhile. It reports
+// whether the Backend is to be told.
+func (l *leftovers) drop(id string, ours *claim) (tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ours == nil || l.claims[id] != ours {
+		return false
+	}
+	delete(l.claims, id)
+	if rest := ours.rest(); rest != nil {
+		l.claims[id] = rest
+	}
+	return ours.told
 }
 
 // roundAfterLocked begins a round after the next pause; l.mu is held.
@@ -147,7 +153,7 @@ func (l *leftovers) round(p pace) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy = len(l.claims) > 0
+	l.busy = len(l.claims) > 0 && !c.isClosed()
 	if l.busy {
 		l.roundAfterLocked(p)
 	}
@@ -163,8 +169,9 @@ func (l *leftovers) end(claims map[string]*claim) {
 	var round sync.WaitGroup
 	for id, ours := range claims {
 		round.Go(func() {
-			if !l.holds(ours, systems, id) || c.endUnused(id) == nil {
-				l.released(id, ours)
+			ended := !l.holds(ours, systems, id) || c.endUnused(id) == nil
+			if ended && l.drop(id, ours) {
+				c.tasks.start(func() { c.gate.systemEnded(id) }) // the round waits for no callback
 			}
 		})
 	}

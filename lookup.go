@@ -12,7 +12,7 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 	return call(c, op, limit, func() (ComputeSystem, error) { return present(c.service.OpenComputeSystem(id)) },
 		func(s ComputeSystem, err error) {
 			if err == nil {
-				newHandle(s, op).close(c)
+				newHandle(s, id, "").close(c)
 			}
 		})
 }
@@ -23,7 +23,7 @@ func (c *client) secondHandle(id string) (*handle[ComputeSystem], error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHandle(compute, Operation{ContainerID: id}), nil
+	return newHandle(compute, id, ""), nil
 }
 
 // isPaused reports whether HCS has the system under id paused.
@@ -123,7 +123,7 @@ type listing struct {
 // listing lists the compute systems of all owners. The answer may be that to somebody who
 // asked a little earlier.
 func (c *client) listing(limit time.Duration) (listing, error) {
-	l, _, err := c.systems.ask(c, nil, Operation{Op: OpList}, limit, func(noHandle) (listing, error) {
+	return c.systems.ask(c, nil, Operation{Op: OpList}, limit, func(noHandle) (listing, error) {
 		asked := time.Now()
 		systems, err := c.service.ComputeSystems("")
 		states := make(map[string]string, len(systems))
@@ -132,7 +132,6 @@ func (c *client) listing(limit time.Duration) (listing, error) {
 		}
 		return listing{states, asked}, err
 	})
-	return l, err
 }
 
 // lacks reports whether HCS has listed s as one that no longer runs, or not at all.
@@ -200,7 +199,7 @@ func (c *client) lookAround() {
 func (c *client) isUnknown(id string) bool {
 	compute, err := c.open(id, c.callTimeout)
 	if err == nil {
-		newHandle(compute, Operation{ContainerID: id}).close(c)
+		newHandle(compute, id, "").close(c)
 	}
 	return errors.Is(err, CodeSystemNotFound)
 }

@@ -132,7 +132,7 @@ func (p *pauses) begin(t *toggle) (s *system, fresh bool, err error) {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	switch {
-	case ctr.phase != creating && ctr.plan != nil && !ctr.plan.hyperv:
+	case ctr.phase != creating && ctr.isolation == IsolationProcess:
 		err = fmt.Errorf("only Hyper-V isolation can: %w", errdefs.ErrNotImplemented)
 	case !ctr.phase.isUp():
 		err = ctr.notRunningLocked()

@@ -11,10 +11,12 @@ import (
 // process is one process of a container, its init process or an exec'd one.
 type process struct {
 	container *container
-	system    *system // that it runs in
-	name      string  // friendly name
-	seq       int     // order of exec'd processes; 0: the init process
-	plan      processPlan
+	system    *system      // that it runs in
+	name      string       // friendly name
+	seq       int          // order of exec'd processes; 0: the init process
+	command   string       // as Summary calls it
+	terminal  bool         // it has a console
+	plan      *processPlan // nil once it runs: its environment may be large
 
 	exitBegun atomic.Bool   // of an exec'd process: the callback of its exit has begun, the name is free
 	done      chan struct{} // closed when its exit is known (init process), or queued or owed no longer (exec'd)
@@ -61,7 +63,7 @@ type processPlan struct {
 
 // planProcess translates p, which is valid. Both pipes of input and output are
 // always asked for; an emulated console has no stderr.
-func planProcess(p *Process) processPlan {
+func planProcess(p *Process) *processPlan {
 	env, dropped := environment(p.Env)
 	config := ProcessConfig{
 		CommandLine:      commandLine(p.Args),
@@ -74,24 +76,21 @@ func planProcess(p *Process) processPlan {
 		CreateStdErrPipe: !p.Terminal,
 		ConsoleSize:      [2]uint{uint(p.InitialConsoleSize[0]), uint(p.InitialConsoleSize[1])},
 	}
-	return processPlan{config: config, program: p.Args[0], dropped: dropped}
+	return &processPlan{config: config, program: p.Args[0], dropped: dropped}
 }
 
-func newProcess(ctr *container, s *system, name string, plan processPlan) *process {
-	return &process{container: ctr, system: s, name: name, plan: plan, done: make(chan struct{})}
-}
-
-// command is what Summary calls it: an init process by its program, an exec'd one by its
-// command line.
-func (p *process) command() string {
-	if p.seq == 0 {
-		return p.plan.program
+func newProcess(ctr *container, s *system, name string, plan *processPlan) *process {
+	return &process{
+		container: ctr, system: s, name: name,
+		command: plan.config.CommandLine, terminal: plan.config.EmulateConsole,
+		plan: plan,
+		done: make(chan struct{}),
 	}
-	return p.plan.config.CommandLine
 }
 
 // launch has HCS make the process, and takes its pipes.
 func (p *process) launch() error {
+	defer func() { p.plan = nil }()
 	for _, entry := range p.plan.dropped {
 		p.log().WithField("variable", loggableEntry(entry)).Debug("environment entry dropped")
 	}
@@ -111,11 +110,12 @@ func (p *process) createProcess() error {
 		process ComputeProcess
 		pid     uint32
 	}
+	config, build := &p.plan.config, p.system.build // a late call finds them, too
 	made, err := use(c, p.system.handle, p.op(OpExec), c.callTimeout, func(s ComputeSystem) (created, error) {
-		process, err := present(s.CreateProcess(&p.plan.config))
+		process, err := present(s.CreateProcess(config))
 		if err != nil {
-			parameters, _ := json.Marshal(p.plan.config) // strings, numbers and bools only
-			return created{}, withDocument(err, string(parameters), p.container.plan.build)
+			parameters, _ := json.Marshal(config) // strings, numbers and bools only
+			return created{}, withDocument(err, string(parameters), build)
 		}
 		return created{process, process.Pid()}, nil
 	}, func(late created, err error) {
@@ -135,7 +135,7 @@ func (p *process) adopt(process ComputeProcess, pid uint32) {
 	p.container.mu.Lock()
 	defer p.container.mu.Unlock()
 	p.pid = pid
-	p.handle = newHandle(process, Operation{ContainerID: p.container.id, Process: p.name})
+	p.handle = newHandle(process, p.container.id, p.name)
 }
 
 // stdio takes the pipes of the process, which HCS hands over once.
@@ -171,13 +171,13 @@ func (p *process) closeStdin() error {
 
 // attach hands the streams over to the Backend.
 func (p *process) attach() error {
-	ctr, pipe := p.container, p.streams.pipe(p.plan.config.EmulateConsole)
+	ctr, pipe := p.container, p.streams.pipe(p.terminal)
 	var err error
 	if p.seq == 0 {
 		defer ctr.handedEnd.Store(true)
 		err = ctr.client.gate.attach(&ctr.handed, ctr.id, pipe)
 	} else {
-		letBegin(&ctr.handedEnd)
+		letOtherBegin(&ctr.handedEnd)
 		err = ctr.client.gate.attachProcess(ctr.id, p.name, p.pid, pipe)
 	}
 	return newError(OpAttach, ctr.id, p.name, err)

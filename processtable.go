@@ -20,7 +20,7 @@ type processTable struct {
 }
 
 // reserve takes the friendly name, so that nobody else can, before HCS is asked.
-func (t *processTable) reserve(name string, plan processPlan) (*process, error) {
+func (t *processTable) reserve(name string, plan *processPlan) (*process, error) {
 	ctr := t.ctr
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
@@ -34,7 +34,7 @@ func (t *processTable) reserve(name string, plan processPlan) (*process, error) 
 		return nil, newError(OpExec, ctr.id, name, errNotRunning(creating))
 	}
 	if plan.config.WorkingDirectory == "" {
-		plan.config.WorkingDirectory = ctr.plan.process.config.WorkingDirectory
+		plan.config.WorkingDirectory = ctr.workingDir
 	}
 	p := newProcess(ctr, ctr.system, name, plan)
 	t.seq++

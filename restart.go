@@ -75,7 +75,7 @@ func (r *restart) await() {
 				ctr.reportExit(r.exit)
 				return
 			}
-		case <-ctr.cancel:
+		case <-ctr.cancelChan():
 			r.drain()
 		case <-ctr.client.closing:
 			r.drain()

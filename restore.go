@@ -106,6 +106,7 @@ func (ctr *container) reopen(s *system) error {
 	}
 	ctr.setPlan(plan)
 	init := newProcess(ctr, s, InitFriendlyName, plan.process)
+	init.command, init.plan = plan.process.program, nil
 	if err := init.open(ctr.reattach.initPid); err != nil {
 		if isAlreadyStopped(err) || errors.Is(err, CodeInvalidState) {
 			err = fmt.Errorf("%w: %w", errInitGone, err)
@@ -163,7 +164,7 @@ func (p *process) open(pid uint32) error {
 		func(s ComputeSystem) (ComputeProcess, error) { return present(s.OpenProcess(pid)) },
 		func(late ComputeProcess, err error) {
 			if err == nil {
-				newHandle(late, op).close(c)
+				newHandle(late, p.container.id, p.name).close(c)
 			}
 		})
 	if err == nil {

@@ -4,16 +4,16 @@ package libcontainerd
 // there is no limit.
 type starts chan struct{}
 
-// enter waits for a place, until cancel or closing is closed. Those who wait get places in
+// enter waits for a place, until what cancel returns, or closing, is closed. Those who wait get places in
 // the order in which they came, as senders on a channel do.
-func (s starts) enter(cancel, closing <-chan struct{}) error {
+func (s starts) enter(cancel func() <-chan struct{}, closing <-chan struct{}) error {
 	if s == nil {
 		return nil
 	}
 	select {
 	case s <- struct{}{}:
 		return nil
-	case <-cancel:
+	case <-cancel():
 		return errCancelled
 	case <-closing:
 		return errClosed

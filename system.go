@@ -21,6 +21,7 @@ type system struct {
 	client  *client
 	id      string
 	created time.Time // when the client has got it
+	build   uint16    // of the host, 0 if it was not asked
 	handle  *handle[ComputeSystem]
 
 	owner   *container    // learns of the stop, in a new goroutine; or nil
@@ -48,7 +49,7 @@ func newSystem(c *client, id string, compute ComputeSystem, owner *container) *s
 		client:  c,
 		id:      id,
 		created: time.Now(),
-		handle:  newHandle(compute, Operation{ContainerID: id}),
+		handle:  newHandle(compute, id, ""),
 		owner:   owner,
 		stopped: make(chan struct{}),
 	}
@@ -294,7 +295,7 @@ func (s *system) killAgain(limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	h := newHandle(compute, Operation{ContainerID: s.id})
+	h := newHandle(compute, s.id, "")
 	defer h.close(s.client)
 	return s.terminateThrough(h, time.Until(deadline))
 }
