@@ -12,7 +12,7 @@ ACTIONLINT    := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 SCRIPTS       := .ci/run .ci/licences $(wildcard internal/wine/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-windows test-hcs soak soak-windows fuzz lint golangci scripts workflows vuln licences bench bench-windows cover golden tidy
+.PHONY: help test race cross examples test-docker test-windows test-hcs soak soak-windows fuzz lint golangci scripts workflows vuln licences bench bench-windows cover golden tidy
 
 help: ## list the targets
 	@awk -F': .*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
@@ -34,6 +34,14 @@ examples: ## the examples that are modules of their own, for what the library do
 	@set -e; for mod in examples/*/go.mod; do \
 		(set -x; cd $$(dirname $$mod) && $(GO) vet ./... && $(GO) test ./...); \
 	done
+
+test-docker: build/docker-cli ## examples/dockerd, driven by the docker command that is installed and by that of Debian's packages (unpacked under build/)
+	cd examples/dockerd && DOCKER_CLIS="$(CURDIR)/build/docker-cli:$$(command -v docker || true)" CGO_ENABLED=1 $(GO) test -race -count=1 ./...
+
+build/docker-cli: # the package is unpacked, not installed: its daemon is not wanted
+	rm -rf $@.deb && mkdir -p $@.deb
+	cd $@.deb && { apt-get download docker-cli || apt-get download docker.io; } && dpkg -x *.deb . && mv usr/bin/docker ../docker-cli
+	rm -rf $@.deb
 
 test-windows: ## the tests as Windows binaries, under Wine (installs it and mingw from Debian's packages)
 	sh internal/wine/test.sh
