@@ -70,10 +70,11 @@ vuln: ## known vulnerabilities in what is called
 
 ##@ To search for faults that come rarely
 
-soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client and model, on a simulated HCS with faults (takes minutes)
+soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client and model and calls of an engine, on a simulated HCS with faults (takes minutes)
 	SOAK_LIVES=$(SOAK_LIVES) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' .
 	SOAK_STEPS=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestClientBehavesAsItsModel$$' . \
 		-rapid.steps=40 -rapid.checks=$$(($(SOAK_STEPS) / 30))
+	ENGINE_SOAK=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' ./engine
 
 soak-windows: ## CYCLES (1000) containers with an exec, one after the other, in a Windows binary: no lost event, no growth (takes minutes)
 	LIBCONTAINERD_CYCLES=$(CYCLES) sh internal/wine/test.sh -count=1 -timeout 2h -v -run '^TestCycles$$'

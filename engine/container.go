@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,76 +15,46 @@ import (
 // Container is one container of an Engine. It remains readable when the container
 // has exited and when it was removed.
 type Container struct {
-	id         string
-	engine     *Engine
-	spec       libcontainerd.Spec
-	policy     RestartPolicy
-	labels     map[string]string
-	autoRemove bool
-	stdio      stdio
-	restarter  restarter
+	id     string
+	engine *Engine
+	init   *Process       // the init process, of all runs
+	halted chan struct{}  // closed when nobody wants it to run any longer
+	free   chan struct{}  // closed when nothing is under way for it
+	calls  sync.WaitGroup // of the client, for it
 
-	exited chan struct{}  // closed when the container has exited for good
-	done   chan struct{}  // closed when its output is complete besides
-	free   chan struct{}  // closed when nothing is under way for it besides
-	calls  sync.WaitGroup // of call
+	removed bool // guarded by Engine.mu: the engine does not know it any longer
 
-	mu          sync.Mutex // guards following; taken after Engine.mu, if both are
-	status      Status
-	stopped     bool          // by Stop or Kill
-	givenUp     bool          // its Run was, so nothing of it may be left
-	mayStillRun bool          // HCS did not end it, though its exit was told
-	left        *record       // of a former engine, whose container is not taken up yet; nil: no such
-	revival     bool          // New is about to start it again
-	removed     bool          // the engine does not know it any longer
-	pause       time.Duration // before the last restart
-	output      *output       // of the current run, nil: none
-	processes   map[string]*Process
-	execs       int // names that Exec has found
+	mu        sync.Mutex          // guards following; taken after Engine.mu, if both are
+	state     record              // Spec, Log and Labels stay as they are
+	left      Phase               // in which a former engine has left it; "": taken care of
+	pause     time.Duration       // before the last restart
+	processes map[string]*Process // those that run, by name, and the init process
+	execs     int                 // names that Exec has found
 }
 
 // newContainer makes a container of which the state says r.
-func (e *Engine) newContainer(id string, r record) *Container {
+func (e *Engine) newContainer(id string, r record, s streams) *Container {
 	c := &Container{
-		id: id, engine: e, spec: r.Spec, policy: r.Policy, labels: r.Labels, autoRemove: r.AutoRemove,
-		exited: make(chan struct{}), done: make(chan struct{}), free: make(chan struct{}),
-		processes: make(map[string]*Process),
-		stopped:   r.Stopped, givenUp: r.GivenUp, mayStillRun: r.MayStillRun,
-		status: Status{
-			Phase: PhaseCreated, StartedAt: r.StartedAt, ExitedAt: r.ExitedAt,
-			ExitCode: r.ExitCode, Restarts: r.Restarts,
-		},
+		id: id, engine: e, state: r, left: r.Phase, processes: make(map[string]*Process),
+		halted: make(chan struct{}), free: make(chan struct{}),
 	}
-	c.restarter.container = c
+	c.state.Phase = PhaseCreated
+	var log *logFile
 	if r.Log != nil {
-		c.stdio.log = &logFile{logConfig: *r.Log}
+		log = newLogFile(*r.Log)
 	}
-	if r.Err != "" {
-		c.status.Err = errors.New(r.Err)
-	}
+	c.init = c.newProcess(libcontainerd.InitFriendlyName, s, log)
+	c.processes[c.init.name] = c.init
 	return c
 }
 
-// record returns what the state says of the container, nil if it says nothing.
+// record returns what the state says of the container.
 func (c *Container) record() *record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.removed {
-		return nil
-	}
-	r := &record{
-		Spec: c.spec, Policy: c.policy, Labels: c.labels, AutoRemove: c.autoRemove,
-		Phase: c.status.Phase, Pid: c.status.Pid, StartedAt: c.status.StartedAt, ExitedAt: c.status.ExitedAt,
-		ExitCode: c.status.ExitCode, Restarts: c.status.Restarts,
-		Stopped: c.stopped, GivenUp: c.givenUp, MayStillRun: c.mayStillRun,
-	}
-	if c.stdio.log != nil {
-		r.Log = &c.stdio.log.logConfig
-	}
-	if c.status.Err != nil {
-		r.Err = c.status.Err.Error()
-	}
-	return r
+	r := c.state
+	r.Phase = cmp.Or(c.left, r.Phase) // so that the next engine finds it as this one has
+	return &r
 }
 
 // Phase is where in its life a container is.
@@ -130,15 +101,15 @@ type Exit struct {
 func (c *Container) ID() string { return c.id }
 
 // Spec returns the spec that the container was made from. It must not be changed.
-func (c *Container) Spec() libcontainerd.Spec { return c.spec }
+func (c *Container) Spec() libcontainerd.Spec { return c.state.Spec }
 
 // Labels returns the labels of the container. They must not be changed.
-func (c *Container) Labels() map[string]string { return c.labels }
+func (c *Container) Labels() map[string]string { return c.state.Labels }
 
 // Status returns the state of the container. It does not ask HCS.
 func (c *Container) Status() Status {
 	c.mu.Lock()
-	s := c.status
+	s := c.state.Status
 	c.mu.Unlock()
 	if s.Phase == PhaseRunning || s.Phase == PhasePaused {
 		if state, err := c.engine.client.State(c.id); err == nil && state == libcontainerd.StatusExiting {
@@ -154,14 +125,7 @@ func (c *Container) Status() Status {
 //
 // A writer that takes nothing for 15 seconds after the exit is not waited for any
 // longer; Exit.Err says so.
-func (c *Container) Wait(ctx context.Context) (Exit, error) {
-	if err := c.engine.await(ctx, c.done); err != nil {
-		return Exit{}, fmt.Errorf("wait for container %q: %w", c.id, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return Exit{Code: c.status.ExitCode, At: c.status.ExitedAt, Err: c.status.Err}, nil
-}
+func (c *Container) Wait(ctx context.Context) (Exit, error) { return c.init.Wait(ctx) }
 
 // Stop shuts the container down, kills it when it has not ended after timeout, and
 // returns when it is gone. It is not restarted. A timeout of 0 kills at once, one
@@ -170,15 +134,16 @@ func (c *Container) Wait(ctx context.Context) (Exit, error) {
 // If HCS did not end the container, the error matches libcontainerd.ErrMayStillRun.
 // A Stop whose ctx ends goes on in the background.
 func (c *Container) Stop(ctx context.Context, timeout time.Duration) error {
-	if c.isOver() {
-		return c.leftover()
+	err := c.engine.ask(ctx, fmt.Sprintf("stop of %s", c.init.title()), func() error { return c.end(timeout) }, nil)
+	if !isClosed(c.init.exited) {
+		return err
 	}
-	what := fmt.Sprintf("stop of container %q", c.id)
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.MayStillRun {
+		return fmt.Errorf("stop of %s: %w", c.init.title(), errors.Join(c.state.Err, libcontainerd.ErrMayStillRun))
 	}
-	_, err := ask(ctx, c.engine, what, func() (struct{}, error) { return struct{}{}, c.end(timeout) }, nil)
-	return err
+	return nil
 }
 
 // Kill ends the container at once, as Stop with a timeout of 0.
@@ -188,256 +153,250 @@ func (c *Container) Kill(ctx context.Context) error { return c.Stop(ctx, 0) }
 // One that has not exited is errdefs.ErrFailedPrecondition; one that was removed
 // already, or replaced, is errdefs.ErrNotFound.
 func (c *Container) Remove(ctx context.Context) error {
-	if !c.isOver() {
-		return fmt.Errorf("remove of container %q, which has not exited: %w", c.id, errdefs.ErrFailedPrecondition)
+	what := fmt.Sprintf("remove of %s", c.init.title())
+	if !isClosed(c.init.exited) {
+		return fmt.Errorf("%s, which has not exited: %w", what, errdefs.ErrFailedPrecondition)
 	}
-	if err := c.engine.await(ctx, c.done); err != nil {
-		return fmt.Errorf("remove of container %q: %w", c.id, err)
+	if err := c.engine.await(ctx, c.init.done); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	_, err := ask(ctx, c.engine, fmt.Sprintf("remove of container %q", c.id),
-		func() (struct{}, error) { return struct{}{}, c.engine.forget(c) }, nil)
-	return err
+	return c.engine.ask(ctx, what, func() error { return c.engine.forget(c) }, nil)
 }
 
 // Pause freezes the container. Only Hyper-V isolation can do that; process
 // isolation is errdefs.ErrNotImplemented.
 func (c *Container) Pause(ctx context.Context) error {
-	return c.do(ctx, "pause", func() error { return c.engine.client.Pause(c.id) })
+	return c.init.do(ctx, "pause of", func() error { return c.engine.client.Pause(c.id) })
 }
 
 // Resume lets a paused container run on.
 func (c *Container) Resume(ctx context.Context) error {
-	return c.do(ctx, "resume", func() error { return c.engine.client.Resume(c.id) })
+	return c.init.do(ctx, "resume of", func() error { return c.engine.client.Resume(c.id) })
 }
 
 // Resize sets the console of the init process, in characters, 1…65535.
 func (c *Container) Resize(ctx context.Context, width, height int) error {
-	return c.do(ctx, "resize", func() error {
-		return c.engine.client.Resize(c.id, libcontainerd.InitFriendlyName, width, height)
-	})
+	return c.init.Resize(ctx, width, height)
 }
 
 // Stats returns the resource use of the running container.
 func (c *Container) Stats(ctx context.Context) (*libcontainerd.Stats, error) {
-	return query(ctx, c, "stats", c.engine.client.Stats)
+	return query(ctx, c, "stats of", c.engine.client.Stats)
 }
 
 // Processes describes the processes of the running container: the init process,
 // the exec'd ones, and all others that HCS knows of, in this order.
 func (c *Container) Processes(ctx context.Context) ([]libcontainerd.Summary, error) {
-	return query(ctx, c, "processes", c.engine.client.Summary)
+	return query(ctx, c, "processes of", c.engine.client.Summary)
 }
 
-// query asks the client for something of the container.
-func query[T any](ctx context.Context, c *Container, what string, f func(id string) (T, error)) (value T, err error) {
-	what = fmt.Sprintf("%s of container %q", what, c.id)
-	if ctx.Err() != nil {
-		return value, fmt.Errorf("%s: %w", what, context.Cause(ctx))
+// query asks the client for something of a running container.
+func query[T any](ctx context.Context, c *Container, what string, f func(id string) (T, error)) (T, error) {
+	var value T
+	err := c.init.do(ctx, what, func() (err error) {
+		value, err = f(c.id)
+		return err
+	})
+	if err != nil { // then the call may still be under way
+		return *new(T), err
 	}
-	return ask(ctx, c.engine, what, func() (value T, err error) {
-		err = c.call(func() error {
-			value, err = f(c.id)
-			return err
-		})
-		return value, err
-	}, nil)
+	return value, nil
 }
 
-// do is query for what has no answer but an error.
-func (c *Container) do(ctx context.Context, what string, f func() error) error {
-	_, err := query(ctx, c, what, func(string) (struct{}, error) { return struct{}{}, f() })
-	return err
-}
-
-// call makes a call of the client, unless the container has exited: its id may be
-// another container's then.
-func (c *Container) call(f func() error) error {
-	c.mu.Lock()
-	if c.status.Phase == PhaseExited {
-		c.mu.Unlock()
-		return fmt.Errorf("container %q has exited: %w", c.id, errdefs.ErrFailedPrecondition)
-	}
-	c.calls.Add(1)
-	c.mu.Unlock()
-	defer c.calls.Done()
-	return f()
-}
-
-// start creates and starts a container that Run has entered. After an error nothing
-// is left of it.
+// start enters, creates and starts a container for Run. After an error nothing is
+// left of it.
 func (c *Container) start(ctx context.Context) error {
-	if ctx.Err() != nil {
-		c.fail(context.Cause(ctx))
-		return context.Cause(ctx)
+	if err := c.engine.admit(ctx, c); err != nil {
+		return err
 	}
 	stop := context.AfterFunc(ctx, c.giveUp)
 	err := c.bringUp()
 	inTime := stop()
 	if err != nil {
-		c.fail(err)
+		c.giveUp()
+		c.exitForGood(failure(err))
+		c.engine.await(context.Background(), c.init.done)
 		return err
 	}
 	if !inTime {
-		c.discard()
 		return context.Cause(ctx)
 	}
 	return nil
 }
 
-// bringUp creates the container. The state is written before HCS is asked.
+// bringUp begins a run. The state is written before HCS is asked.
 func (c *Container) bringUp() error {
-	e := c.engine
-	if err := e.save(c.id); err != nil {
+	if err := c.engine.save(c.id); err != nil {
 		return err
 	}
-	if err := c.stdio.log.open(); err != nil {
-		return fmt.Errorf("container %q: %w", c.id, err)
+	if err := c.init.log.open(); err != nil {
+		return fmt.Errorf("%s: %w", c.init.title(), err)
 	}
-	return e.client.Create(c.id, c.spec, libcontainerd.WithRestartManager(&c.restarter))
+	return c.engine.client.Create(c.id, c.state.Spec)
 }
 
-// fail ends a container that could not be started, and forgets it.
-func (c *Container) fail(err error) {
-	c.exit(libcontainerd.StateInfo{ExitCode: libcontainerd.UnknownExitCode, ExitedAt: time.Now(), Err: err})
-	c.engine.forgetOrWarn(c)
+// failure is the exit of a container or a process that could not be started.
+func failure(err error) libcontainerd.StateInfo {
+	return libcontainerd.StateInfo{ExitCode: libcontainerd.UnknownExitCode, ExitedAt: time.Now(), Err: err}
 }
 
-// giveUp keeps a container that is being started from running.
-func (c *Container) giveUp() {
-	c.setGivenUp()
-	c.engine.spawn(func() { c.kill() })
-}
+// errUnwanted refuses a run.
+var errUnwanted = fmt.Errorf("stopped before it ran: %w", errdefs.ErrAborted)
 
-// discard ends a container that runs though its Run was given up, and forgets it.
-func (c *Container) discard() {
-	c.setGivenUp()
-	c.engine.saveOrWarn(c.id)
-	c.engine.insist(c.exited, c.kill)
-	if c.isOver() { // else the next engine ends it
-		c.engine.forgetOrWarn(c)
+// started notes that a run has begun. It refuses one that nobody wants any longer,
+// and one that the state cannot know.
+func (c *Container) started(info libcontainerd.StateInfo) error {
+	if isClosed(c.halted) {
+		return errUnwanted
 	}
-}
-
-func (c *Container) setGivenUp() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.givenUp = true
+	c.state.Status = Status{Phase: PhaseRunning, Pid: info.Pid, StartedAt: time.Now(), Restarts: c.state.Restarts}
+	c.mu.Unlock()
+	if err := c.engine.save(c.id); err != nil {
+		return err
+	}
+	c.tell(EventStart, "", info)
+	return nil
 }
 
-func (c *Container) isGivenUp() bool {
+// noteExitLocked puts an exit into the state; c.mu is held.
+func (c *Container) noteExitLocked(phase Phase, info libcontainerd.StateInfo) {
+	if info.ExitedAt.IsZero() {
+		info.ExitedAt = time.Now()
+	}
+	c.left = ""
+	c.state.Phase, c.state.Pid = phase, 0
+	c.state.ExitCode, c.state.ExitedAt, c.state.Err = info.ExitCode, info.ExitedAt, info.Err
+}
+
+// exitForGood notes that the container has exited, and that it is not restarted. Only
+// the first time counts.
+func (c *Container) exitForGood(info libcontainerd.StateInfo) {
+	mayStillRun := errors.Is(info.Err, libcontainerd.ErrMayStillRun)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.givenUp
-}
-
-// kill asks for the end of the container.
-func (c *Container) kill() error {
-	return c.call(func() error { return c.engine.client.Signal(c.id, libcontainerd.SignalKill) })
-}
-
-// insist repeats f, with growing pauses, until it succeeds, and then waits until
-// what it is for is done.
-func (e *Engine) insist(done <-chan struct{}, f func() error) {
-	for pause := firstPause; !isAsked(f()); pause = min(2*pause, maxPause) {
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-done:
-		case <-e.closing:
-			timer.Stop()
-			return
-		}
+	if c.state.Phase == PhaseExited {
+		c.mu.Unlock()
+		return
 	}
-	select {
-	case <-done:
-	case <-e.closing:
+	c.haltLocked()
+	known := c.left == PhaseExited
+	c.noteExitLocked(PhaseExited, info)
+	c.state.MayStillRun = mayStillRun
+	r := c.init.run
+	c.mu.Unlock()
+	c.engine.save(c.id)
+	if !known {
+		c.tell(EventExit, "", info)
 	}
+	close(c.init.exited)
+	c.engine.spawn(func() { c.complete(r, mayStillRun) })
 }
 
-// isAsked reports whether an end that was asked for with the answer err comes by
-// itself: what is not there any longer, or not there yet, does.
-func isAsked(err error) bool {
-	return err == nil || errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err)
+// complete lets everything go once the output is complete.
+func (c *Container) complete(r *run, mayStillRun bool) {
+	e := c.engine
+	err := r.finish(e, mayStillRun)
+	if isClosed(e.closing) {
+		return // Close closes the log
+	}
+	err = errors.Join(err, c.init.log.close())
+	c.mu.Lock()
+	c.state.Err = errors.Join(c.state.Err, err)
+	c.init.end = Exit{Code: c.state.ExitCode, At: c.state.ExitedAt, Err: c.state.Err}
+	remove := c.state.AutoRemove
+	c.mu.Unlock()
+	if err != nil {
+		e.save(c.id)
+	}
+	if remove {
+		e.forget(c)
+	}
+	close(c.init.done)
+	c.init.log.wake()
+	c.calls.Wait()
+	close(c.free)
+	e.release(c)
+}
+
+// systemEnded notes that HCS has ended the container after all.
+func (c *Container) systemEnded() {
+	c.mu.Lock()
+	ended := c.state.MayStillRun
+	c.state.MayStillRun = false
+	c.mu.Unlock()
+	if ended {
+		c.note(EventEnded, libcontainerd.StateInfo{})
+	}
 }
 
 // end carries out a Stop.
 func (c *Container) end(timeout time.Duration) error {
-	c.mu.Lock()
-	c.stopped = true
-	c.mu.Unlock()
-	c.engine.saveOrWarn(c.id)
-	if c.takeRevival() {
-		c.exit(c.lastExit())
-	}
-	if timeout != 0 {
-		if err := c.signal(libcontainerd.SignalTerminate, timeout); err != nil && timeout < 0 {
-			return err
+	c.halt()
+	if timeout > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		if c.init.signal(ctx, libcontainerd.SignalTerminate) == nil {
+			return nil
 		}
 	}
-	if err := c.signal(libcontainerd.SignalKill, -1); err != nil {
-		return err
+	if timeout < 0 {
+		return c.init.signal(context.Background(), libcontainerd.SignalTerminate)
 	}
-	return c.leftover()
+	return c.init.kill()
 }
 
-// signal asks for the end of the container, and waits for it as long as limit; below
-// 0 that is without limit. That the time is over is no error.
-func (c *Container) signal(sig int, limit time.Duration) error {
-	if isClosed(c.exited) {
-		return nil
+// halt says that the container is to run no longer.
+func (c *Container) halt() {
+	c.mu.Lock()
+	c.haltLocked()
+	c.state.Stopped = true
+	c.mu.Unlock()
+	c.engine.save(c.id)
+}
+
+func (c *Container) haltLocked() {
+	if !isClosed(c.halted) {
+		close(c.halted)
 	}
-	failed := make(chan error, 1)
-	err := c.engine.spawn(func() {
-		err := c.call(func() error { return c.engine.client.Signal(c.id, sig) })
-		if !isAsked(err) {
-			failed <- err
+}
+
+// giveUp ends and forgets a container whose Run has failed or was given up.
+func (c *Container) giveUp() {
+	c.markGivenUp()
+	c.engine.spawn(func() {
+		c.engine.save(c.id)
+		c.init.discard()
+		if isClosed(c.init.exited) {
+			c.engine.forget(c)
 		}
 	})
-	if err != nil {
-		return err
-	}
-	var expired <-chan time.Time
-	if limit >= 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		expired = timer.C
-	}
-	select {
-	case <-c.exited:
-		return nil
-	case err := <-failed:
-		return err
-	case <-expired:
-		return nil
-	case <-c.engine.closing:
-		return fmt.Errorf("stop of container %q: %w", c.id, ErrClosed)
-	}
 }
 
-// leftover returns an error if HCS did not end the container.
-func (c *Container) leftover() error {
+// markGivenUp makes the next Run of the id wait for the end of this one.
+func (c *Container) markGivenUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.mayStillRun {
-		return nil
-	}
-	return fmt.Errorf("stop of container %q: %w", c.id, c.status.Err)
+	c.haltLocked()
+	c.state.Stopped, c.state.AutoRemove, c.state.Policy = true, true, Never()
 }
 
-// isOver reports whether the container has exited for good.
-func (c *Container) isOver() bool { return isClosed(c.exited) }
-
-func (c *Container) isRemoved() bool {
+// leaves reports whether the id of the container will be free without anybody's doing.
+func (c *Container) leaves() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.removed
+	return isClosed(c.init.exited) || c.state.Stopped && c.state.AutoRemove
 }
 
-// markRemoved reports whether it was this call that removed the container.
-func (c *Container) markRemoved() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	first := !c.removed
-	c.removed = true
-	return first
+// note keeps what has happened, and tells it.
+func (c *Container) note(what EventType, info libcontainerd.StateInfo) {
+	c.engine.save(c.id)
+	c.tell(what, "", info)
+}
+
+// tell adds an event to those of the engine; process is the name of an exec'd one.
+func (c *Container) tell(what EventType, process string, info libcontainerd.StateInfo) {
+	c.engine.events.add(Event{
+		Type: what, ContainerID: c.id, Labels: c.state.Labels, Process: process,
+		Pid: info.Pid, ExitCode: info.ExitCode, Err: info.Err,
+	})
 }

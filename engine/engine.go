@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
@@ -28,6 +31,7 @@ type Engine struct {
 	closed   chan struct{}  // closed when everything is over
 	closeErr error          // set before closed is closed
 	tasks    sync.WaitGroup // of spawn
+	copies   sync.WaitGroup // of output
 
 	mu    sync.Mutex // guards following
 	shut  bool       // Close has begun: spawn starts nothing more
@@ -63,7 +67,8 @@ func start(s settings, store store) (*Engine, error) {
 		closed:   make(chan struct{}),
 		table:    make(map[string]*Container),
 	}
-	if e.client, err = libcontainerd.NewClient(backend{e}, s.remoteOptions()...); err != nil {
+	e.writers.locks = make(map[io.Writer]*writerLock)
+	if e.client, err = libcontainerd.NewClient(backend{e}, s.client...); err != nil {
 		return nil, errors.Join(err, store.close())
 	}
 	e.recover(records)
@@ -76,25 +81,27 @@ func start(s settings, store store) (*Engine, error) {
 // Run has returned, the container is killed as soon as it is up; the next Run of
 // the id waits for that. A context that ends later means nothing to the container.
 //
-// An id that belongs to a container that has not exited is errdefs.ErrAlreadyExists.
-// A container that has exited is replaced. A bad spec or option is
-// errdefs.ErrInvalidArgument, before anything was created.
+// An id that belongs to a container that has not exited is errdefs.ErrAlreadyExists;
+// one that is being stopped, and was run WithAutoRemove, is waited for. A container
+// that has exited is replaced. A bad spec or option is errdefs.ErrInvalidArgument,
+// before anything was created.
 func (e *Engine) Run(ctx context.Context, id string, spec libcontainerd.Spec, options ...RunOption) (*Container, error) {
-	s, err := newRunSettings(false, options)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("container %q: %w", id, err)
-	case id == "":
-		return nil, invalid("id of the container is empty")
-	}
-	c := e.newContainer(id, record{Spec: spec, Policy: s.policy, Log: s.log, Labels: s.labels, AutoRemove: s.autoRemove})
-	c.stdio.stdin, c.stdio.stdout, c.stdio.stderr = s.stdin, s.stdout, s.stderr
 	what := fmt.Sprintf("run of container %q", id)
-	if err := e.admit(ctx, c); err != nil {
+	var s runSettings
+	err := apply(&s, options)
+	if s.name != "" {
+		err = errors.Join(err, invalid("WithName is for Exec: a container has its id"))
+	}
+	if id == "" {
+		err = errors.Join(err, invalid("id of the container is empty"))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	if _, err = ask(ctx, e, what, func() (*Container, error) { return c, c.start(ctx) }, c.discard); err != nil {
-		c.setGivenUp() // for a next Run of the id, which is to wait
+	s.Spec = spec
+	c := e.newContainer(id, s.record, s.streams)
+	if err := e.ask(ctx, what, func() error { return c.start(ctx) }, c.giveUp); err != nil {
+		c.markGivenUp()
 		return nil, err
 	}
 	return c, nil
@@ -108,8 +115,8 @@ func (e *Engine) admit(ctx context.Context, c *Container) error {
 		if err != nil || former == nil {
 			return err
 		}
-		if !former.isOver() && !former.isGivenUp() {
-			return fmt.Errorf("the id is in use: %w", errdefs.ErrAlreadyExists)
+		if !former.leaves() {
+			return fmt.Errorf("%s is there already: %w", c.init.title(), errdefs.ErrAlreadyExists)
 		}
 		if err := e.await(ctx, former.free); err != nil {
 			return err
@@ -121,15 +128,14 @@ func (e *Engine) admit(ctx context.Context, c *Container) error {
 func (e *Engine) enter(c *Container) (former *Container, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.shut {
-		return nil, ErrClosed
-	}
 	former = e.table[c.id]
-	if former != nil && !isClosed(former.free) {
+	switch {
+	case e.shut:
+		return nil, ErrClosed
+	case former != nil && !isClosed(former.free):
 		return former, nil
-	}
-	if former != nil {
-		former.markRemoved()
+	case former != nil:
+		former.removed = true
 	}
 	e.table[c.id] = c
 	return nil, nil
@@ -138,7 +144,9 @@ func (e *Engine) enter(c *Container) (former *Container, err error) {
 // Container returns a container, running or exited. An id that is not known is
 // errdefs.ErrNotFound.
 func (e *Engine) Container(id string) (*Container, error) {
-	if c := e.lookup(id); c != nil && !c.isRemoved() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.table[id]; c != nil && !c.removed {
 		return c, nil
 	}
 	return nil, notFound(id)
@@ -148,19 +156,23 @@ func (e *Engine) Container(id string) (*Container, error) {
 func (e *Engine) Containers() []*Container {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all := make([]*Container, 0, len(e.table))
-	for _, c := range e.table {
-		if !c.isRemoved() {
-			all = append(all, c)
-		}
-	}
+	all := slices.Collect(maps.Values(e.table))
+	all = slices.DeleteFunc(all, func(c *Container) bool { return c.removed })
 	slices.SortFunc(all, func(a, b *Container) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
 
 // Info describes the host, and that HCS is there.
 func (e *Engine) Info(ctx context.Context) (*libcontainerd.Info, error) {
-	return ask(ctx, e, "info of the host", e.client.Info, nil)
+	var info *libcontainerd.Info
+	err := e.ask(ctx, "info of the host", func() (err error) {
+		info, err = e.client.Info()
+		return err
+	}, nil)
+	if err != nil { // then the call may still be under way
+		return nil, err
+	}
+	return info, nil
 }
 
 // Close ends the engine: containers run on, every Wait returns ErrClosed, and so
@@ -184,56 +196,62 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
-// finish ends everything, what others use last.
+// finish ends everything, what others use last. Output that a writer of the user
+// blocks is not waited for.
 func (e *Engine) finish() {
 	errs := []error{e.client.Close()}
 	e.tasks.Wait()
+	copied := make(chan struct{})
+	go func() {
+		e.copies.Wait()
+		close(copied)
+	}()
+	select {
+	case <-copied:
+	case <-time.After(outputPatience):
+	}
 	for _, c := range e.Containers() {
-		errs = append(errs, c.letGo())
+		errs = append(errs, c.init.log.close())
 	}
 	e.closeErr = errors.Join(append(errs, e.store.close())...)
 	close(e.closed)
 }
 
+// lookup returns the container that has the id, or has had it last; nil: there is none.
 func (e *Engine) lookup(id string) *Container {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.table[id]
 }
 
-// save makes the state say of id what the table does.
+// save makes the state say of id what the table does. Most callers go on when the
+// disk fails: what they save has happened.
 func (e *Engine) save(id string) error {
-	return e.store.save(id, func() *record {
-		if c := e.lookup(id); c != nil {
+	err := e.store.save(id, func() *record {
+		if c, err := e.Container(id); err == nil {
 			return c.record()
 		}
 		return nil
 	})
-}
-
-// saveOrWarn is save for what has happened already, whatever the disk says.
-func (e *Engine) saveOrWarn(id string) {
-	if err := e.save(id); err != nil {
+	if err != nil {
 		e.warn(id, "the state is not up to date", err)
 	}
+	return err
 }
 
 // forget removes the container. Its id is free once nothing is under way for it.
 func (e *Engine) forget(c *Container) error {
-	if !c.markRemoved() {
+	e.mu.Lock()
+	removed := c.removed
+	c.removed = true
+	e.mu.Unlock()
+	if removed {
 		return notFound(c.id)
 	}
 	err := e.save(c.id)
-	e.events.add(Event{Type: EventRemove, ContainerID: c.id, Labels: c.labels})
+	c.tell(EventRemove, "", libcontainerd.StateInfo{})
 	e.release(c)
 	return err
-}
-
-// forgetOrWarn is forget where nobody waits for the outcome.
-func (e *Engine) forgetOrWarn(c *Container) {
-	if err := e.forget(c); err != nil && !errdefs.IsNotFound(err) {
-		e.warn(c.id, "the state is not up to date", err)
-	}
 }
 
 // release frees the id of a container that is removed, and for which nothing is
@@ -241,7 +259,7 @@ func (e *Engine) forgetOrWarn(c *Container) {
 func (e *Engine) release(c *Container) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.table[c.id] == c && isClosed(c.free) && c.isRemoved() {
+	if e.table[c.id] == c && c.removed && isClosed(c.free) {
 		delete(e.table, c.id)
 	}
 }
@@ -272,31 +290,55 @@ func (e *Engine) await(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-// ask waits for the answer of f, which knows of no context, no longer than ctx. If
-// f succeeds when nobody waits any longer, undo is called, which may be nil.
-func ask[T any](ctx context.Context, e *Engine, what string, f func() (T, error), undo func()) (T, error) {
-	var value T
-	var err error
-	answer := make(chan struct{}) // without a buffer: either it is taken, or undone
-	closed := e.spawn(func() {
-		value, err = f()
+// awaitFor waits for done, no longer than limit.
+func (e *Engine) awaitFor(done <-chan struct{}, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return e.await(ctx, done)
+}
+
+// insist repeats f, with growing pauses, until it succeeds or the engine is closed.
+func (e *Engine) insist(f func() error) {
+	for pause := firstPause; f() != nil && !isClosed(e.closing); pause = nextPause(pause, 0) {
+		e.awaitFor(nil, pause)
+	}
+}
+
+// ask calls f, which knows of no context, and waits for it no longer than ctx. If f
+// succeeds when nobody waits any longer, undo is called, which may be nil.
+func (e *Engine) ask(ctx context.Context, what string, f func() error, undo func()) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	answer := make(chan error) // without a buffer: either it is taken, or undone
+	err := e.spawn(func() {
+		err := f()
 		select {
-		case answer <- struct{}{}:
+		case answer <- err:
 		case <-ctx.Done():
 			if err == nil && undo != nil {
 				undo()
 			}
 		}
 	})
-	if closed != nil {
-		return *new(T), fmt.Errorf("%s: %w", what, closed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	select {
-	case <-answer:
-		return value, err
+	case err := <-answer:
+		return err
 	case <-ctx.Done():
-		return *new(T), fmt.Errorf("%s was given up: %w", what, context.Cause(ctx))
+		return fmt.Errorf("%s was given up: %w", what, context.Cause(ctx))
 	}
 }
 
 func notFound(id string) error { return fmt.Errorf("container %q: %w", id, errdefs.ErrNotFound) }
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}

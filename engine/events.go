@@ -1,10 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 )
@@ -87,15 +87,16 @@ const keptEvents = 4096
 
 // eventLog is what Events reads.
 type eventLog struct {
-	mu     sync.Mutex    // guards following
-	events []Event       // by Seq; the elements do not change any more
-	last   uint64        // Seq of the newest
-	grown  chan struct{} // closed when there is a new one
+	mu     sync.Mutex       // guards following
+	newest []Event          // by Seq; the elements do not change any more
+	states map[string]Event // the last one of each container that is known, by id
+	last   uint64           // Seq of the newest
+	grown  chan struct{}    // closed when there is a new one
 }
 
 // newEventLog makes the log of the engine's life: no two lives share a number.
 func newEventLog(life uint64) *eventLog {
-	return &eventLog{last: life << 32, grown: make(chan struct{})}
+	return &eventLog{last: life << 32, states: make(map[string]Event), grown: make(chan struct{})}
 }
 
 func (l *eventLog) add(event Event) {
@@ -103,10 +104,17 @@ func (l *eventLog) add(event Event) {
 	defer l.mu.Unlock()
 	l.last++
 	event.Seq, event.Time = l.last, time.Now()
-	if len(l.events) >= 2*keptEvents {
-		l.events = compact(l.events)
+	if len(l.newest) >= 2*keptEvents {
+		l.newest = slices.Clone(l.newest[keptEvents:])
 	}
-	l.events = append(l.events, event)
+	l.newest = append(l.newest, event)
+	switch event.Type {
+	case EventExecStart, EventExecExit, EventEnded, EventOrphan: // the container's state stays
+	case EventRemove:
+		delete(l.states, event.ContainerID)
+	default:
+		l.states[event.ContainerID] = event
+	}
 	close(l.grown)
 	l.grown = make(chan struct{})
 }
@@ -122,37 +130,18 @@ func (l *eventLog) lastSeq() uint64 {
 func (l *eventLog) since(from uint64) ([]Event, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := sort.Search(len(l.events), func(i int) bool { return l.events[i].Seq >= from })
-	return slices.Clip(l.events[i:]), l.grown
-}
-
-// compact returns the newest events, after the last one of each container that is
-// known but has none among the newest.
-func compact(events []Event) []Event {
-	old, kept := events[:len(events)-keptEvents], events[len(events)-keptEvents:]
-	seen := make(map[string]bool)
-	for _, event := range kept {
-		seen[event.ContainerID] = seen[event.ContainerID] || event.isState()
+	bySeq := func(e Event, seq uint64) int { return cmp.Compare(e.Seq, seq) }
+	i, _ := slices.BinarySearchFunc(l.newest, from, bySeq)
+	events := slices.Clip(l.newest[i:])
+	if i > 0 || len(events) == 0 {
+		return events, l.grown
 	}
-	var last []Event
-	for _, event := range slices.Backward(old) {
-		if !event.isState() || seen[event.ContainerID] {
-			continue
-		}
-		seen[event.ContainerID] = true
-		if event.Type != EventRemove {
-			last = append(last, event)
+	var old []Event
+	for _, event := range l.states {
+		if event.Seq >= from && event.Seq < events[0].Seq {
+			old = append(old, event)
 		}
 	}
-	slices.Reverse(last)
-	return append(last, kept...)
-}
-
-// isState reports whether the event says in which state a container is.
-func (e Event) isState() bool {
-	switch e.Type {
-	case EventExecStart, EventExecExit, EventEnded, EventOrphan:
-		return false
-	}
-	return true
+	slices.SortFunc(old, func(a, b Event) int { return bySeq(a, b.Seq) })
+	return append(old, events...), l.grown
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -580,5 +581,45 @@ func TestRunWaitsForCallsOfTheFormerContainer(t *testing.T) {
 		}
 		held.Release()
 		mustKill(t, mustRun(t, eng, "web1", spec(idle...)))
+	})
+}
+
+// Stopped and to be removed, a container leaves its id: the next one waits.
+func TestRunWaitsForAContainerThatIsBeingRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := hcstest.New(t)
+		eng := newEngine(t, svc)
+		c := mustRun(t, eng, "web1", spec(idle...), engine.WithAutoRemove())
+		held := svc.Hang(hcstest.OpTerminate, "web1")
+		go c.Kill(t.Context())
+		<-held.Met()
+		time.AfterFunc(time.Second, held.Release)
+		next := mustRun(t, eng, "web1", spec(idle...))
+		if phase := c.Status().Phase; phase != engine.PhaseExited {
+			t.Errorf("the former one is %v", phase)
+		}
+		mustKill(t, next)
+	})
+}
+
+// Writers that block hold up Close once, not each.
+func TestCloseWaitsForAllWritersAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := hcstest.New(t)
+		eng := newEngine(t, svc)
+		w := make(blocking)
+		for i := range 4 {
+			mustRun(t, eng, fmt.Sprint("web", i), spec(idle...), engine.WithStdio(nil, values{[]io.Writer{w}}, nil))
+		}
+		synctest.Wait()
+		begun := time.Now()
+		must(t, eng.Close(t.Context()))
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		close(w)
+		for i := range 4 {
+			endOutside(t, svc, fmt.Sprint("web", i))
+		}
 	})
 }

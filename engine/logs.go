@@ -12,7 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,26 +42,33 @@ type LogEntry struct {
 // A reader that is slower than the rotation may miss the files that it deletes.
 func (c *Container) Logs(ctx context.Context, query LogQuery) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
-		if c.stdio.log == nil {
-			yield(LogEntry{}, fmt.Errorf("container %q has no log file: %w", c.id, errdefs.ErrFailedPrecondition))
+		if c.init.log == nil {
+			yield(LogEntry{}, fmt.Errorf("%s has no log file: %w", c.init.title(), errdefs.ErrFailedPrecondition))
 			return
 		}
-		r := &logReader{log: c.stdio.log, since: query.Since}
+		r := &logReader{log: c.init.log, since: query.Since}
 		defer r.close()
-		entries, err := r.tail(ctx, query.Tail)
-		for _, entry := range entries {
+		tail, err := r.tail(ctx, query.Tail)
+		for _, entry := range tail {
 			if !yield(entry, nil) {
 				return
 			}
 		}
 		for err == nil {
+			grown, ended := r.log.growth(), isClosed(c.init.done)
 			var entry LogEntry
-			if entry, err = r.await(ctx, c, query.Follow); err == nil && !yield(entry, nil) {
-				return
+			entry, err = r.next(ctx)
+			switch {
+			case err == nil:
+				if !yield(entry, nil) {
+					return
+				}
+			case err == io.EOF && query.Follow && !ended:
+				err = c.engine.await(ctx, grown)
 			}
 		}
 		if err != io.EOF {
-			yield(LogEntry{}, fmt.Errorf("log of container %q: %w", c.id, err))
+			yield(LogEntry{}, fmt.Errorf("log of %s: %w", c.init.title(), err))
 		}
 	}
 }
@@ -73,16 +79,22 @@ type logConfig struct {
 	LogOptions
 }
 
-// logFile is the log file of a container.
+// logFile is the log file of a container. A nil one drops everything.
+//
+// Its files have numbers: that of the current one is the number of rotations so far.
 type logFile struct {
 	logConfig
 
 	mu        sync.Mutex         // guards following; held while a line is written
 	rotator   *timberjack.Logger // nil: not open for writing
 	size      int64
-	rotations int           // so far
+	rotations int
 	err       error         // the first one of a write
-	grown     chan struct{} // closed when there is more to read; nil: nobody waits
+	grown     chan struct{} // closed when there is more to read, or never will be
+}
+
+func newLogFile(config logConfig) *logFile {
+	return &logFile{logConfig: config, grown: make(chan struct{})}
 }
 
 // open makes the file writable; one that is open already stays so.
@@ -95,26 +107,27 @@ func (l *logFile) open() error {
 	if l.rotator != nil {
 		return nil
 	}
-	size, err := prepareLog(l.Path)
+	size, err := createLog(l.Path)
 	if err != nil {
 		return fmt.Errorf("log file: %w", err)
 	}
 	l.size, l.err = size, nil
 	l.rotator = &timberjack.Logger{
-		Filename: l.Path,
-		MaxSize:  math.MaxInt32, // megabytes: writeLocked decides by bytes
-		FileMode: 0o600,         // MaxBackups would delete later, in the background
+		Filename:           l.Path,
+		AppendTimeAfterExt: true,
+		MaxSize:            math.MaxInt32, // megabytes: writeLocked decides by bytes
+		FileMode:           0o600,         // MaxBackups would delete later, in the background
 	}
 	return nil
 }
 
-// prepareLog creates the file, ends the line that an engine which died has left
-// unfinished, and returns the size.
-func prepareLog(path string) (size int64, err error) {
+// createLog creates the file if it is missing, and returns its size. That is not left
+// to the rotator, which would move away what it cannot open, even a folder.
+func createLog(path string) (size int64, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return 0, err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, err
 	}
@@ -123,32 +136,21 @@ func prepareLog(path string) (size int64, err error) {
 	if err != nil || info.Size() == 0 {
 		return 0, err
 	}
-	last := make([]byte, 1)
-	if _, err := f.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
-		return info.Size(), err
-	}
-	_, err = f.WriteString("\n")
-	return info.Size() + 1, err
+	n, err := f.WriteString("\n") // ends the line that an engine which died has left unfinished
+	return info.Size() + int64(n), err
 }
 
 // write appends an entry. It keeps the error: the next entry is tried all the same.
 func (l *logFile) write(entry LogEntry) {
-	line, err := json.Marshal(entry)
-	if err != nil {
-		return // cannot be: strings and a time of this century
-	}
-	line = append(line, '\n')
+	line, _ := json.Marshal(entry) // strings and a time of this century: no error
+	defer l.wake()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rotator == nil {
 		return // closed: the writer was given up
 	}
-	if err := l.writeLocked(line); err != nil && l.err == nil {
+	if err := l.writeLocked(append(line, '\n')); err != nil && l.err == nil {
 		l.err = fmt.Errorf("log file is not complete: %w", err)
-	}
-	if l.grown != nil {
-		close(l.grown)
-		l.grown = nil
 	}
 }
 
@@ -165,9 +167,9 @@ func (l *logFile) writeLocked(line []byte) error {
 }
 
 // rotateLocked begins a new file, and deletes the oldest ones that are too many;
-// l.mu is held.
+// l.mu is held. The names of the files sort as their numbers do.
 func (l *logFile) rotateLocked() error {
-	if err := l.rotator.RotateWithReason("size"); err != nil {
+	if err := l.rotator.RotateWithReason(fmt.Sprintf("%09d", l.rotations)); err != nil {
 		return err
 	}
 	l.size = 0
@@ -176,8 +178,8 @@ func (l *logFile) rotateLocked() error {
 		return nil
 	}
 	files, err := l.files()
-	for _, name := range files[:max(len(files)-l.MaxFiles, 0)] {
-		err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(l.Path), name)))
+	for _, file := range files[:max(len(files)-l.MaxFiles, 0)] {
+		err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(l.Path), file)))
 	}
 	return err
 }
@@ -197,45 +199,40 @@ func (l *logFile) close() error {
 	return err
 }
 
-// growth returns what is closed when an entry is written after this call.
+// wake lets those who follow the log look at it again.
+func (l *logFile) wake() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+// growth returns what is closed when there is something new after this call.
 func (l *logFile) growth() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.grown == nil {
-		l.grown = make(chan struct{})
-	}
 	return l.grown
 }
 
-// files returns the names of the log's files, the oldest first. Those that were
-// rotated have the time in their names, in a form that sorts.
+// files returns the names of the log's files, the oldest first.
 func (l *logFile) files() ([]string, error) {
-	entries, err := os.ReadDir(filepath.Dir(l.Path))
-	if err != nil {
-		return nil, err
-	}
+	const layout = "2006-01-02T15-04-05.000"
+	entries, err := os.ReadDir(filepath.Dir(l.Path)) // sorted
 	current := filepath.Base(l.Path)
-	extension := filepath.Ext(current)
-	prefix := strings.TrimSuffix(current, extension) + "-"
-	const rotated = "2006-01-02T15-04-05.000"
 	var names []string
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), prefix)
-		if !ok || !strings.HasSuffix(rest, extension) || len(rest) < len(rotated) {
+	for _, entry := range entries {
+		suffix, rotated := strings.CutPrefix(entry.Name(), current+"-")
+		if !rotated || len(suffix) < len(layout) {
 			continue
 		}
-		if _, err := time.Parse(rotated, rest[:len(rotated)]); err == nil && strings.HasPrefix(rest[len(rotated):], "-size") {
-			names = append(names, e.Name())
+		if _, err := time.Parse(layout, suffix[:len(layout)]); err == nil {
+			names = append(names, entry.Name())
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		n := len(prefix) + len(rotated)
-		if byTime := strings.Compare(a[:n], b[:n]); byTime != 0 || len(a) == len(b) {
-			return strings.Compare(a, b)
-		}
-		return len(a) - len(b) // "-size_2" before "-size_10"
-	})
-	return append(names, current), nil
+	return append(names, current), err
 }
 
 // maxLine is the longest text of an entry.
@@ -243,27 +240,23 @@ const maxLine = 16 << 10
 
 // lineWriter writes a stream to the log, line by line. It is used by one goroutine.
 type lineWriter struct {
-	log    *logFile
+	log    *logFile // nil: none
 	stream string
 	line   []byte
 }
-
-// writer returns a writer for a stream. The writer of a nil log drops everything.
-func (l *logFile) writer(stream string) *lineWriter { return &lineWriter{log: l, stream: stream} }
 
 func (w *lineWriter) Write(b []byte) (int, error) {
 	if w.log == nil {
 		return len(b), nil
 	}
 	for rest := b; len(rest) > 0; {
-		n := min(bytes.IndexByte(rest, '\n')+1, maxLine-len(w.line))
-		complete := n > 0
-		if !complete {
-			n = min(len(rest), maxLine-len(w.line))
+		part := rest[:min(len(rest), maxLine-len(w.line))]
+		if end := bytes.IndexByte(part, '\n'); end >= 0 {
+			part = part[:end+1]
 		}
-		w.line = append(w.line, rest[:n]...)
-		rest = rest[n:]
-		if complete || len(w.line) == maxLine {
+		rest = rest[len(part):]
+		w.line = append(w.line, part...)
+		if len(w.line) == maxLine || w.line[len(w.line)-1] == '\n' {
 			w.flush()
 		}
 	}
@@ -283,9 +276,9 @@ type logReader struct {
 	log    *logFile
 	since  time.Time
 	file   *os.File // nil: none was opened yet
+	number int      // of file
 	lines  *bufio.Reader
 	begun  []byte // a line whose end is not there yet
-	newest int    // 1 + the rotations when file was found to be the newest one; 0: it was not
 }
 
 func (r *logReader) close() {
@@ -296,62 +289,44 @@ func (r *logReader) close() {
 
 // tail returns the last n entries that are there. It returns none, and has read
 // none, if n is 0, since then all are wanted.
-func (r *logReader) tail(ctx context.Context, n int) ([]LogEntry, error) {
-	var entries []LogEntry
+func (r *logReader) tail(ctx context.Context, n int) (entries []LogEntry, err error) {
 	for n != 0 {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		entry, err := r.next()
+		entry, err := r.next(ctx)
 		if err == io.EOF {
-			break
+			return entries, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry)
-		if wanted := max(n, 0); len(entries) > 2*wanted+1000 {
-			entries = slices.Clone(entries[len(entries)-wanted:])
+		if entries = append(entries, entry); len(entries) > max(n, 0) {
+			entries = entries[1:]
 		}
 	}
-	return entries[max(len(entries)-max(n, 0), 0):], nil
-}
-
-// await returns the next entry; with follow it waits for one as long as the
-// container may write one. io.EOF means that there is none.
-func (r *logReader) await(ctx context.Context, c *Container, follow bool) (LogEntry, error) {
-	for {
-		grown, ended := r.log.growth(), isClosed(c.done)
-		if ctx.Err() != nil {
-			return LogEntry{}, context.Cause(ctx)
-		}
-		entry, err := r.next()
-		if err != io.EOF || ended || !follow {
-			return entry, err
-		}
-		select {
-		case <-grown:
-		case <-c.done:
-		case <-ctx.Done():
-		case <-c.engine.closing:
-			return LogEntry{}, ErrClosed
-		}
-	}
+	return nil, nil
 }
 
 // next returns the next entry, io.EOF if there is none yet.
-func (r *logReader) next() (LogEntry, error) {
-	for drained := r.file == nil; ; {
+func (r *logReader) next(ctx context.Context) (LogEntry, error) {
+	for {
+		if ctx.Err() != nil {
+			return LogEntry{}, context.Cause(ctx)
+		}
+		rotated := r.isRotated() // so nothing more comes after the end
 		entry, err := r.nextOfFile()
-		if err != io.EOF {
+		if err != io.EOF || !rotated {
 			return entry, err
 		}
-		opened, err := r.advance(drained)
-		if err != nil {
+		if err := r.advance(); err != nil {
 			return LogEntry{}, err
 		}
-		drained = !opened // a file may have grown before it was rotated
 	}
+}
+
+// isRotated reports whether there is a file after the one that is open.
+func (r *logReader) isRotated() bool {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return r.file == nil || r.number < r.log.rotations
 }
 
 // nextOfFile returns the next entry of the file that is open. What is no entry is
@@ -373,58 +348,22 @@ func (r *logReader) nextOfFile() (LogEntry, error) {
 	return LogEntry{}, io.EOF
 }
 
-// advance goes on with the file after the one that is open, if that is drained.
-// io.EOF means that the open file is the newest. While it looks no file is rotated.
-func (r *logReader) advance(drained bool) (opened bool, err error) {
+// advance goes on with the file after the one that is open, or with the oldest one
+// if that was deleted. While it looks no file is rotated.
+func (r *logReader) advance() error {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
-	if r.newest == r.log.rotations+1 {
-		return false, io.EOF
-	}
-	name, err := r.following()
-	switch {
-	case err != nil:
-		return false, err
-	case name == "":
-		r.newest = r.log.rotations + 1
-		return false, io.EOF
-	case !drained:
-		return false, nil
-	}
-	return true, r.open(name)
-}
-
-// following returns the name of the file after the one that is open, "" if that is
-// the newest. If the open one was deleted it is the oldest that is there.
-func (r *logReader) following() (string, error) {
 	names, err := r.log.files()
-	if err != nil || r.file == nil {
-		return first(names), err
-	}
-	open, err := r.file.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
-	for i, name := range names {
-		info, err := os.Stat(filepath.Join(filepath.Dir(r.log.Path), name))
-		if err == nil && os.SameFile(open, info) {
-			return first(names[i+1:]), nil
-		}
+	oldest := r.log.rotations - len(names) + 1
+	number := oldest
+	if r.file != nil {
+		number = max(r.number+1, oldest)
 	}
-	return first(names), nil
-}
-
-func first(names []string) string {
-	if len(names) == 0 {
-		return ""
-	}
-	return names[0]
-}
-
-// open makes the reader go on with a file. Through a Root, since Windows then lets
-// the file be renamed and deleted meanwhile.
-func (r *logReader) open(name string) error {
-	file, err := os.OpenInRoot(filepath.Dir(r.log.Path), name)
+	// Through a Root, since Windows then lets the file be renamed and deleted meanwhile.
+	file, err := os.OpenInRoot(filepath.Dir(r.log.Path), names[number-oldest])
 	if errors.Is(err, os.ErrNotExist) {
 		return io.EOF // nothing was written yet, or somebody has deleted it
 	}
@@ -432,15 +371,6 @@ func (r *logReader) open(name string) error {
 		return err
 	}
 	r.close()
-	r.file, r.lines, r.begun, r.newest = file, bufio.NewReader(file), r.begun[:0], 0
+	r.file, r.number, r.lines, r.begun = file, number, bufio.NewReader(file), nil
 	return nil
-}
-
-func isClosed(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
 }

@@ -250,6 +250,18 @@ func TestHalfALineIsLeftOut(t *testing.T) {
 	}
 }
 
+func TestLogFileThatIsAFolderIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	must(t, os.Mkdir(path, 0o700))
+	eng := newEngine(t, hcstest.New(t))
+	if _, err := eng.Run(t.Context(), "web1", spec("cmd"), engine.WithLogFile(path, engine.LogOptions{})); err == nil {
+		t.Error("it runs")
+	}
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 || !files[0].IsDir() {
+		t.Errorf("files %v, %v", files, err)
+	}
+}
+
 func TestLogThatCannotBeWrittenIsInTheExit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	begin := make(chan struct{})

@@ -23,39 +23,33 @@ const defaultOwner = "libcontainerd-engine"
 // settings is everything that an Option can set.
 type settings struct {
 	stateDir string // absolute; "": in memory
-	owner    string // "": made from stateDir
+	owner    string // this engine's alone; "": none is
 	client   []libcontainerd.RemoteOption
-	own      []libcontainerd.RemoteOption // come after client, so that they count
 	warn     func(id, text string, err error)
 	restored func(id string, labels map[string]string) (io.Reader, io.Writer, io.Writer) // nil: no streams
 }
 
-func newSettings(options []Option) (settings, error) {
-	var s settings
-	for _, o := range append([]Option{WithLogger(logrus.NewEntry(logrus.StandardLogger()))}, options...) {
-		if o == nil {
-			return s, invalid("option is nil")
-		}
-		if err := o(&s); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}
-
-// exclusive reports whether the owner is this engine's alone.
-func (s settings) exclusive() bool { return s.owner != "" || s.stateDir != "" }
-
-func (s settings) ownerName() string {
+func newSettings(options []Option) (s settings, err error) {
+	err = errors.Join(WithLogger(logrus.NewEntry(logrus.StandardLogger()))(&s), apply(&s, options))
 	if s.owner == "" && s.stateDir != "" {
-		return defaultOwner + " " + s.stateDir
+		s.owner = defaultOwner + " " + s.stateDir
 	}
-	return cmp.Or(s.owner, defaultOwner)
+	owner := libcontainerd.WithOwner(cmp.Or(s.owner, defaultOwner))
+	s.client = append([]libcontainerd.RemoteOption{owner}, s.client...)
+	return s, err
 }
 
-func (s settings) remoteOptions() []libcontainerd.RemoteOption {
-	options := append([]libcontainerd.RemoteOption{libcontainerd.WithOwner(s.ownerName())}, s.client...)
-	return append(options, s.own...)
+// apply lets options set what they are for.
+func apply[S any, O ~func(*S) error](settings *S, options []O) error {
+	for _, o := range options {
+		if o == nil {
+			return invalid("option is nil")
+		}
+		if err := o(settings); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WithStateDir keeps the state of the containers in dir, which is created if it
@@ -97,7 +91,7 @@ func WithOwner(owner string) Option {
 // Windows has.
 func WithComputeService(service libcontainerd.ComputeService) Option {
 	return func(s *settings) error {
-		s.own = append(s.own, libcontainerd.WithComputeService(service))
+		s.client = append(s.client, libcontainerd.WithComputeService(service))
 		return nil
 	}
 }
@@ -109,7 +103,7 @@ func WithLogger(entry *logrus.Entry) Option {
 		if entry == nil {
 			return invalid("logger is nil")
 		}
-		s.own = append(s.own, libcontainerd.WithLogger(entry))
+		s.client = append(s.client, libcontainerd.WithLogger(entry))
 		s.warn = func(id, text string, err error) { entry.WithField("container", id).WithError(err).Warn(text) }
 		return nil
 	}
@@ -121,16 +115,16 @@ func WithSlog(logger *slog.Logger) Option {
 		if logger == nil {
 			return invalid("logger is nil")
 		}
-		s.own = append(s.own, libcontainerd.WithSlog(logger))
+		s.client = append(s.client, libcontainerd.WithSlog(logger))
 		s.warn = func(id, text string, err error) { logger.Warn(text, "container", id, "error", err) }
 		return nil
 	}
 }
 
 // WithClientOptions passes options on to the libcontainerd.Client of the engine,
-// such as timeouts or an observer. Compute service and logger are set by the options
-// of this package. An owner that is set here is shared with others: unlike for that
-// of WithOwner, New ends nothing of it.
+// such as timeouts or an observer. Compute service and logger have options of this
+// package. An owner that is set here is shared with others: unlike for that of
+// WithOwner, New ends nothing of it.
 func WithClientOptions(options ...libcontainerd.RemoteOption) Option {
 	return func(s *settings) error {
 		s.client = append(s.client, options...)
@@ -155,28 +149,10 @@ type RunOption func(*runSettings) error
 
 // runSettings is everything that a RunOption can set.
 type runSettings struct {
-	exec       bool // for Exec, not for Run
-	stdin      io.Reader
-	stdout     io.Writer
-	stderr     io.Writer
-	name       string
-	policy     RestartPolicy
-	log        *logConfig // nil: none
-	labels     map[string]string
-	autoRemove bool
-}
-
-func newRunSettings(exec bool, options []RunOption) (runSettings, error) {
-	s := runSettings{exec: exec}
-	var errs []error
-	for _, o := range options {
-		if o == nil {
-			errs = append(errs, invalid("option is nil"))
-			continue
-		}
-		errs = append(errs, o(&s))
-	}
-	return s, errors.Join(errs...)
+	record  // what the state keeps of a container
+	streams // stdin, stdout and stderr
+	name    string
+	runOnly string // an option that Exec refuses; "": there is none
 }
 
 // WithStdio connects the streams of the process. Each may be nil: the process then
@@ -193,7 +169,7 @@ func newRunSettings(exec bool, options []RunOption) (runSettings, error) {
 // With a terminal stdout gets all output.
 func WithStdio(stdin io.Reader, stdout, stderr io.Writer) RunOption {
 	return func(s *runSettings) error {
-		s.stdin, s.stdout, s.stderr = stdin, stdout, stderr
+		s.streams = streams{stdin, stdout, stderr}
 		return nil
 	}
 }
@@ -201,9 +177,6 @@ func WithStdio(stdin io.Reader, stdout, stderr io.Writer) RunOption {
 // WithName names an exec'd process. Without it Exec finds a name.
 func WithName(name string) RunOption {
 	return func(s *runSettings) error {
-		if !s.exec {
-			return invalid("WithName is for Exec: a container has its id")
-		}
 		if name == "" {
 			return invalid("name of the process is empty")
 		}
@@ -212,25 +185,16 @@ func WithName(name string) RunOption {
 	}
 }
 
-// forRun makes an option that Exec refuses.
-func forRun(name string, set func(*runSettings) error) RunOption {
-	return func(s *runSettings) error {
-		if s.exec {
-			return invalid(name + " is for Run, not for Exec")
-		}
-		return set(s)
-	}
-}
-
 // WithRestart sets the restart policy; the default is Never.
 func WithRestart(policy RestartPolicy) RunOption {
-	return forRun("WithRestart", func(s *runSettings) error {
+	return func(s *runSettings) error {
+		s.runOnly = "WithRestart"
 		if policy.max < 0 {
 			return invalid(fmt.Sprintf("limit %d of the restart policy is below 0", policy.max))
 		}
-		s.policy = policy
+		s.Policy = policy
 		return nil
-	})
+	}
 }
 
 // WithLogFile writes the output to the file path too, in the JSON lines of Docker's
@@ -239,7 +203,8 @@ func WithRestart(policy RestartPolicy) RunOption {
 // container may use it at the same time. What cannot be written is lost, and the
 // exit's Err says so.
 func WithLogFile(path string, options LogOptions) RunOption {
-	return forRun("WithLogFile", func(s *runSettings) error {
+	return func(s *runSettings) error {
+		s.runOnly = "WithLogFile"
 		switch {
 		case path == "":
 			return invalid("path of the log file is empty")
@@ -249,15 +214,15 @@ func WithLogFile(path string, options LogOptions) RunOption {
 			return invalid(fmt.Sprintf("MaxFiles %d of the log file is below 0", options.MaxFiles))
 		}
 		absolute, err := filepath.Abs(path)
-		s.log = &logConfig{absolute, options}
+		s.Log = &logConfig{absolute, options}
 		return err
-	})
+	}
 }
 
 // LogOptions bounds a log file. The zero value does not.
 type LogOptions struct {
 	// MaxSize is the size in bytes from which on the file is rotated: renamed to
-	// NAME-TIME-size.EXT, and begun again. 0: never.
+	// NAME.EXT-TIME-NUMBER, and begun again. 0: never.
 	MaxSize int64
 	// MaxFiles is how many files there are at most, the current one included; the
 	// oldest is deleted. 0: no limit.
@@ -266,18 +231,20 @@ type LogOptions struct {
 
 // WithLabels keeps labels with the container, for its user.
 func WithLabels(labels map[string]string) RunOption {
-	return forRun("WithLabels", func(s *runSettings) error {
-		s.labels = maps.Clone(labels)
+	return func(s *runSettings) error {
+		s.runOnly = "WithLabels"
+		s.Labels = maps.Clone(labels)
 		return nil
-	})
+	}
 }
 
 // WithAutoRemove removes the container when it has exited for good.
 func WithAutoRemove() RunOption {
-	return forRun("WithAutoRemove", func(s *runSettings) error {
-		s.autoRemove = true
+	return func(s *runSettings) error {
+		s.runOnly = "WithAutoRemove"
+		s.AutoRemove = true
 		return nil
-	})
+	}
 }
 
 func invalid(what string) error { return fmt.Errorf("%s: %w", what, errdefs.ErrInvalidArgument) }

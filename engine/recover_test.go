@@ -2,10 +2,12 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -177,6 +179,73 @@ func TestNewEndsWhatItCannotTakeUp(t *testing.T) {
 	if systems, err := svc.ComputeSystems(""); err != nil || len(systems) > 0 {
 		t.Errorf("systems %v, %v", systems, err)
 	}
+}
+
+// The exit of a container that HCS did not end was told. The next engine ends it, and
+// tells only that, or starts it again.
+func TestNewEndsWhatMayStillRun(t *testing.T) {
+	for _, test := range []struct {
+		policy engine.RestartPolicy
+		want   []string
+	}{
+		{engine.Never(), []string{"ended web1"}},
+		{engine.Always(), []string{"ended web1", "restart web1", "start web1"}},
+	} {
+		t.Run(test.policy.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				svc := hcstest.New(t, forever())
+				dir := engine.WithStateDir(t.TempDir())
+				before := startMortal(t, svc, -1, dir)
+				c := mustRun(t, before.engine, "web1", spec("forever"), engine.WithRestart(test.policy))
+				held := svc.Hang(hcstest.OpStop, "web1")
+				if err := c.Kill(t.Context()); !errors.Is(err, libcontainerd.ErrMayStillRun) {
+					t.Fatalf("kill: %v", err)
+				}
+				was := mustWait(t, c)
+				before.kill(t)
+				held.Release()
+				after := newEngine(t, svc, dir)
+				c, err := after.Container("web1")
+				must(t, err)
+				time.Sleep(time.Minute)
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				var got []string
+				for event := range after.Events(ctx, 0) {
+					got = append(got, fmt.Sprint(event.Type, " ", event.ContainerID))
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+				if status := c.Status(); status.Phase == engine.PhaseExited && (status.ExitCode != was.Code || status.Err == nil) {
+					t.Errorf("status %+v, was %+v", status, was)
+				}
+				mustKill(t, c)
+			})
+		})
+	}
+}
+
+// What a run ended with is no longer known once the next one has begun, in no engine.
+func TestErrorOfAFormerRunIsNotKept(t *testing.T) {
+	svc := hcstest.New(t, forever())
+	dir := engine.WithStateDir(t.TempDir())
+	first := startMortal(t, svc, -1, dir)
+	mustRun(t, first.engine, "web1", spec("forever"), engine.WithRestart(engine.Always()))
+	first.kill(t)
+	endOutside(t, svc, "web1")
+	second := startMortal(t, svc, -1, dir) // dies in the pause before the restart
+	second.kill(t)
+	third := startMortal(t, svc, -1, dir)
+	until(t.Context(), third.engine, 0, engine.EventStart)
+	third.kill(t)
+	last := newEngine(t, svc, dir)
+	c, err := last.Container("web1")
+	must(t, err)
+	if status := c.Status(); status.Phase != engine.PhaseRunning || status.Err != nil || status.ExitCode != 0 {
+		t.Errorf("status %+v", status)
+	}
+	mustKill(t, c)
 }
 
 func TestNewEndsOrphansOfItsOwner(t *testing.T) {

@@ -1,10 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/seed-609fd248/libcontainerd"
@@ -98,11 +98,6 @@ func (p RestartPolicy) restarts(code uint32, n int) bool {
 	return false
 }
 
-// revives reports whether a new engine starts a container that has exited.
-func (p RestartPolicy) revives(code uint32, n int, stopped bool) bool {
-	return p.kind == always || !stopped && p.restarts(code, n)
-}
-
 // The pauses before restarts, and the run that makes the next pause short again.
 const (
 	firstPause = 100 * time.Millisecond
@@ -118,52 +113,65 @@ func nextPause(last, ran time.Duration) time.Duration {
 	return min(2*last, maxPause)
 }
 
-// restarter is the libcontainerd.RestartManager of a container.
-type restarter struct {
-	container *Container
-
-	mu     sync.Mutex    // guards following
-	cancel chan struct{} // closed to end the pause; nil: there is none
+// exit notes that a run has ended, and lets another one follow if the policy wants so.
+func (c *Container) exit(info libcontainerd.StateInfo) {
+	if !errors.Is(info.Err, libcontainerd.ErrMayStillRun) {
+		c.systemEnded() // of a former run
+	}
+	c.mu.Lock()
+	if c.left == PhaseRestarting || c.left == PhaseExited { // the former engine has told it
+		info.ExitCode, info.ExitedAt, info.Err = c.state.ExitCode, c.state.ExitedAt, errors.Join(c.state.Err, info.Err)
+	}
+	if !c.comesBackLocked(info.ExitCode) {
+		c.mu.Unlock()
+		c.exitForGood(info)
+		return
+	}
+	if c.left != PhaseRestarting {
+		c.state.Restarts++
+	}
+	c.noteExitLocked(PhaseRestarting, info)
+	c.state.Stopped = false
+	c.pause = nextPause(c.pause, time.Since(c.state.StartedAt))
+	pause, r := c.pause, c.init.run
+	c.mu.Unlock()
+	c.note(EventRestart, info)
+	c.engine.spawn(func() { c.restart(info, r, pause) })
 }
 
-var _ libcontainerd.RestartManager = (*restarter)(nil)
-
-// ShouldRestart lets the restart begin once the output is complete and the pause
-// is over.
-func (r *restarter) ShouldRestart(code uint32) (bool, chan error, error) {
-	pause, output, ok := r.container.beforeRestart(code)
-	if !ok {
-		return false, nil, nil
+// comesBackLocked reports whether another run follows one that has ended with code;
+// c.mu is held.
+func (c *Container) comesBackLocked(code uint32) bool {
+	switch {
+	case isClosed(c.halted):
+		return false
+	case c.state.Stopped: // by a former engine
+		return c.state.Policy.kind == always
+	case c.left == PhaseRestarting: // the former engine has decided it
+		return true
 	}
-	begin := make(chan error, 1)
-	cancel := make(chan struct{})
-	r.mu.Lock()
-	r.cancel = cancel
-	r.mu.Unlock()
-	engine := r.container.engine
-	err := engine.spawn(func() {
-		if err := output.wait(engine.closing); err != nil && !isClosed(engine.closing) {
-			engine.warn(r.container.id, "output before a restart is not complete", err)
-		}
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			begin <- nil
-		case <-cancel: // the client does not wait any longer
-		case <-engine.closing:
-		}
-	})
-	return err == nil, begin, nil
+	return c.state.Policy.restarts(code, c.state.Restarts)
 }
 
-// Cancel ends the pause.
-func (r *restarter) Cancel() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.cancel != nil {
-		close(r.cancel)
-		r.cancel = nil
+// restart begins the run that follows the exit last, once the output of r is complete
+// and the pause is over.
+func (c *Container) restart(last libcontainerd.StateInfo, r *run, pause time.Duration) {
+	e := c.engine
+	mayStillRun := errors.Is(last.Err, libcontainerd.ErrMayStillRun)
+	if err := r.finish(e, mayStillRun); err != nil && !isClosed(e.closing) {
+		e.warn(c.id, "output before a restart is not complete", err)
 	}
-	return nil
+	err := e.awaitFor(c.halted, pause)
+	if err != nil && !isClosed(e.closing) {
+		if err = c.bringUp(); err == nil {
+			return
+		}
+	}
+	switch {
+	case isClosed(e.closing): // the next engine restarts it
+	case isClosed(c.halted):
+		c.exitForGood(last)
+	default:
+		c.exitForGood(failure(err))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,22 @@ func TestStopEndsARestart(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestContainerThatWaitsForItsRestartSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, hcstest.New(t, exits(0, 5)))
+		c := mustRun(t, eng, "web1", spec("exits"), engine.WithRestart(engine.Always()))
+		time.Sleep(70 * time.Second)
+		_, exec := c.Exec(t.Context(), libcontainerd.Process{Args: idle})
+		_, stats := c.Stats(t.Context())
+		for i, err := range []error{exec, stats, c.Pause(t.Context())} {
+			if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "restarting") {
+				t.Errorf("%d: got %v", i, err)
+			}
+		}
+		mustKill(t, c)
+	})
 }
 
 func TestRestartThatFailsEndsTheContainer(t *testing.T) {

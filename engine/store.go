@@ -17,20 +17,14 @@ import (
 type record struct {
 	Spec       libcontainerd.Spec
 	Policy     RestartPolicy
-	Log        *logConfig        `json:",omitempty"`
+	Log        *logConfig        `json:",omitempty"` // nil: none
 	Labels     map[string]string `json:",omitempty"`
 	AutoRemove bool              `json:",omitempty"`
 
-	Phase       Phase
-	Pid         uint32 `json:",omitempty"`
-	StartedAt   time.Time
-	ExitedAt    time.Time
-	ExitCode    uint32 `json:",omitempty"`
-	Err         string `json:",omitempty"`
-	Restarts    int    `json:",omitempty"`
+	Status
+	ErrText     string `json:",omitempty"` // Status.Err
 	Stopped     bool   `json:",omitempty"` // by Stop or Kill
-	GivenUp     bool   `json:",omitempty"` // its Run was, so nothing of it may be left
-	MayStillRun bool   `json:",omitempty"` // though its exit was told
+	MayStillRun bool   `json:",omitempty"` // HCS did not end it, though its exit was told
 }
 
 // store keeps the records. Its methods may be called concurrently.
@@ -97,6 +91,9 @@ func (d database) load() (records map[string]record, life uint64, err error) {
 			if err := json.Unmarshal(data, &r); err != nil {
 				return fmt.Errorf("container %q: %w", id, err)
 			}
+			if r.ErrText != "" {
+				r.Err, r.ErrText = errors.New(r.ErrText), ""
+			}
 			records[string(id)] = r
 			return nil
 		})
@@ -110,6 +107,9 @@ func (d database) save(id string, current func() *record) error {
 		r := current()
 		if r == nil {
 			return b.Delete([]byte(id))
+		}
+		if r.Err != nil {
+			r.ErrText, r.Err = r.Err.Error(), nil // JSON cannot bring back an error
 		}
 		data, err := json.Marshal(r)
 		if err != nil {

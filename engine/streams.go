@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,271 +23,211 @@ var errNotTaken = fmt.Errorf("output was cut off: nothing of it was taken for %v
 // errGoesOn says that output was still to come.
 var errGoesOn = errors.New("output was cut off: it need not end")
 
-// stdio is what WithStdio and WithLogFile have connected to a process.
-type stdio struct {
+// streams is what WithStdio was given.
+type streams struct {
 	stdin          io.Reader // nil: no input
 	stdout, stderr io.Writer // nil: dropped
-	log            *logFile  // nil: none
-	input          input
 }
 
-// connect starts to copy between the pipes of a run and the ends of the user. The
-// input is read until over is closed.
-func (e *Engine) connect(s *stdio, pipe libcontainerd.IOPipe, over <-chan struct{}) *output {
-	if pipe.Stdin != nil {
-		s.input.connect(e, s.stdin, pipe, over)
-	}
-	o := &output{done: make(chan struct{}), pipe: pipe}
-	var copies sync.WaitGroup
-	for _, stream := range []struct {
-		name string
-		r    io.Reader
-		w    io.Writer
-	}{{"stdout", pipe.Stdout, s.stdout}, {"stderr", pipe.Stderr, s.stderr}} {
-		if stream.r != nil {
-			writer := e.writers.share(stream.w)
-			log := s.log.writer(stream.name)
-			copies.Go(func() {
-				defer e.writers.release(writer)
-				defer log.flush()
-				o.copy(stream.name, stream.r, writer, log)
-			})
-		}
-	}
-	go func() {
-		copies.Wait()
-		close(o.done)
-	}()
-	return o
-}
-
-// output is the output of one run of a process.
-type output struct {
+// run is one run of a process: that of a container has another one with each restart.
+type run struct {
 	pipe  libcontainerd.IOPipe
-	done  chan struct{} // closed when all is read and written
-	moved atomic.Uint64 // bytes that were read and written
-
-	mu   sync.Mutex // guards following
-	errs []error
+	over  context.Context // done when the process has ended
+	end   context.CancelFunc
+	moved counter       // bytes of output that were read and written
+	done  chan struct{} // closed when all output is read and written
+	err   error         // what was cut off; set before done is closed
 }
 
-// copy reads r to its end, whatever becomes of the writers.
-func (o *output) copy(name string, r io.Reader, writers ...io.Writer) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := r.Read(buffer)
-		for i, w := range writers {
-			if n == 0 || w == nil {
-				continue
-			}
-			if _, err := w.Write(buffer[:n]); err != nil {
-				o.fail(fmt.Errorf("%s was not written any further: %w", name, err))
-				writers[i] = nil
-			}
-		}
-		o.moved.Add(uint64(n))
-		if err != nil {
-			if err != io.EOF {
-				o.fail(fmt.Errorf("%s was cut off: %w", name, err))
-			}
-			return
-		}
+// connect begins a run: it starts to copy between its pipes and the streams of the
+// user. pid is that of an exec'd process, 0 for the init process.
+func (p *Process) connect(pid uint32, pipe libcontainerd.IOPipe) {
+	e := p.container.engine
+	r := &run{pipe: pipe, done: make(chan struct{})}
+	r.over, r.end = context.WithCancel(context.Background())
+	p.container.mu.Lock()
+	first := p.run == nil
+	p.pid, p.run = pid, r
+	p.container.mu.Unlock()
+	if pid != 0 {
+		p.container.tell(EventExecStart, p.name, libcontainerd.StateInfo{Pid: pid})
 	}
+	if pipe.Stdin != nil {
+		if first {
+			go p.read()
+		}
+		e.spawn(func() { p.feed(r) })
+	}
+	e.copies.Go(func() {
+		defer close(r.done)
+		var stdout, stderr error
+		var both sync.WaitGroup
+		both.Go(func() { stdout = p.copy(r, "stdout", pipe.Stdout, p.stdio.stdout) })
+		both.Go(func() { stderr = p.copy(r, "stderr", pipe.Stderr, p.stdio.stderr) })
+		both.Wait()
+		r.err = errors.Join(stdout, stderr)
+	})
 }
 
-func (o *output) fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.errs = append(o.errs, err)
-}
-
-// wait waits, after the exit, until the output is complete, for as long as
-// something moves; the error says what was cut off. A nil output is complete.
-func (o *output) wait(closing <-chan struct{}) error {
-	if o == nil {
+// copy reads a stream to its end, whatever becomes of the writers.
+func (p *Process) copy(r *run, stream string, from io.Reader, to io.Writer) error {
+	if from == nil {
 		return nil
 	}
-	for moved := o.moved.Load(); ; moved = o.moved.Load() {
-		timer := time.NewTimer(outputPatience)
-		select {
-		case <-o.done:
-			timer.Stop()
-			return o.err()
-		case <-closing:
-			timer.Stop()
+	if to == nil {
+		to = io.Discard
+	}
+	writers := &p.container.engine.writers
+	user := writers.share(to)
+	defer writers.release(user)
+	log := lineWriter{log: p.log, stream: stream}
+	defer log.flush()
+	_, err := io.Copy(io.MultiWriter(&log, user, &r.moved), from)
+	if err != nil {
+		err = fmt.Errorf("%s was cut off: %w", stream, err)
+	}
+	if user.err != nil {
+		err = errors.Join(err, fmt.Errorf("%s was not written any further: %w", stream, user.err))
+	}
+	return err
+}
+
+// finish ends the input, since the process has ended, and waits until the output is
+// complete, for as long as something moves. If the process may still run, the output
+// is cut off. The error says what is missing. Without a run there is nothing to do.
+func (r *run) finish(e *Engine, mayStillRun bool) error {
+	if r == nil {
+		return nil
+	}
+	r.end()
+	if mayStillRun {
+		r.cut()
+	}
+	for {
+		moved := r.moved.Load()
+		err := e.awaitFor(r.done, outputPatience)
+		switch {
+		case err == nil && mayStillRun:
+			return errors.Join(errGoesOn, r.err)
+		case err == nil:
+			return r.err
+		case isClosed(e.closing):
 			return ErrClosed
-		case <-timer.C:
-			if moved == o.moved.Load() {
-				o.cut(errNotTaken)
-				return o.err()
-			}
+		case moved == r.moved.Load():
+			r.cut()
+			return errNotTaken
 		}
 	}
 }
 
-// cut ends the reading, and says why. A nil output is not there to be cut.
-func (o *output) cut(why error) {
-	if o == nil {
-		return
-	}
-	o.fail(why)
-	for _, r := range []io.Reader{o.pipe.Stdout, o.pipe.Stderr} {
-		if c, ok := r.(io.Closer); ok {
+// cut ends the reading of the output.
+func (r *run) cut() {
+	for _, stream := range []io.Reader{r.pipe.Stdout, r.pipe.Stderr} {
+		if c, ok := stream.(io.Closer); ok {
 			c.Close()
 		}
 	}
 }
 
-func (o *output) err() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return errors.Join(o.errs...)
-}
-
-// input hands what a reader gives to the run of the process that wants it.
-type input struct {
-	pump sync.Once
-
-	mu    sync.Mutex     // guards following
-	pipe  io.WriteCloser // of the current run; nil: none, or it takes nothing more
-	ready chan struct{}  // closed when pipe is set; nil: nobody waits
-	ended bool           // the reader has, and every run's input ends at once
-}
-
-// connect makes pipe the input, and starts to read r if nobody does yet.
-func (i *input) connect(e *Engine, r io.Reader, pipe libcontainerd.IOPipe, over <-chan struct{}) {
-	i.mu.Lock()
-	i.pipe = pipe.Stdin
-	if i.ready != nil {
-		close(i.ready)
-		i.ready = nil
-	}
-	ended := (r == nil || i.ended) && !pipe.Terminal
-	i.mu.Unlock()
-	if ended {
-		e.spawn(func() { pipe.Stdin.Close() }) // it asks HCS
-	}
-	if r != nil {
-		i.pump.Do(func() { go i.copy(e, r, pipe.Terminal, over) })
-	}
-}
-
-// copy hands over what it reads, until the end of either side. Only a Read of r may
-// outlive the process.
-func (i *input) copy(e *Engine, r io.Reader, terminal bool, over <-chan struct{}) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := r.Read(buffer)
-		if n > 0 && !i.write(e, buffer[:n], over) {
+// read reads stdin for all runs. Only a Read may outlive the process.
+func (p *Process) read() {
+	defer close(p.input)
+	for p.stdio.stdin != nil {
+		b := make([]byte, 32<<10)
+		n, err := p.stdio.stdin.Read(b)
+		if n > 0 {
+			select {
+			case p.input <- b[:n]:
+			case <-p.exited:
+				return
+			case <-p.container.engine.closing:
+				return
+			}
+		}
+		if err != nil {
 			return
 		}
-		if err == nil {
-			continue
-		}
-		if pipe := i.end(); pipe != nil && !terminal {
-			e.spawn(func() { pipe.Close() }) // it asks HCS
-		}
-		return
 	}
 }
 
-// write writes b to the current run, or to the next one, and reports whether there
-// may be more to write. What a run does not take is lost.
-func (i *input) write(e *Engine, b []byte, over <-chan struct{}) bool {
+// feed hands input to a run, until either has ended. What the run does not take is
+// lost.
+func (p *Process) feed(r *run) {
 	for {
-		i.mu.Lock()
-		pipe := i.pipe
-		if pipe == nil && i.ready == nil {
-			i.ready = make(chan struct{})
-		}
-		ready := i.ready
-		i.mu.Unlock()
-		if pipe != nil {
-			if _, err := pipe.Write(b); err != nil {
-				i.drop(pipe)
-			}
-			return true
-		}
 		select {
-		case <-ready:
-		case <-over:
-			return false
-		case <-e.closing:
-			return false
+		case b, more := <-p.input:
+			if !more {
+				if !r.pipe.Terminal {
+					r.pipe.Stdin.Close()
+				}
+				return
+			}
+			if _, err := r.pipe.Stdin.Write(b); err != nil {
+				return
+			}
+		case <-r.over.Done():
+			return
+		case <-p.container.engine.closing:
+			return
 		}
 	}
 }
 
-// drop ends the use of a pipe that takes nothing more.
-func (i *input) drop(pipe io.WriteCloser) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.pipe == pipe {
-		i.pipe = nil
-	}
-}
+// counter counts what is written to it.
+type counter struct{ atomic.Uint64 }
 
-// end says that there is nothing more to read, and returns the current pipe.
-func (i *input) end() io.WriteCloser {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.ended = true
-	return i.pipe
+func (c *counter) Write(b []byte) (int, error) {
+	c.Add(uint64(len(b)))
+	return len(b), nil
 }
 
 // writers gives each io.Writer one lock, however many streams share it.
 type writers struct {
-	mu     sync.Mutex // guards following
-	shared map[io.Writer]*sharedWriter
+	mu    sync.Mutex // guards following
+	locks map[io.Writer]*writerLock
 }
 
-type sharedWriter struct {
-	users int // guarded by writers.mu
-
-	mu sync.Mutex // held while w writes
-	w  io.Writer
+type writerLock struct {
+	sync.Mutex     // held while the writer writes
+	users      int // guarded by writers.mu
 }
 
-func (s *sharedWriter) Write(b []byte) (int, error) {
-	if s == nil {
-		return len(b), nil
+// userWriter is a writer of the user for one stream. It drops what comes after the
+// first error.
+type userWriter struct {
+	to   io.Writer
+	lock *writerLock
+	err  error
+}
+
+func (w *userWriter) Write(b []byte) (int, error) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if w.err == nil {
+		_, w.err = w.to.Write(b)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
+	return len(b), nil
 }
 
-// share returns w with its lock, nil for nil.
-func (ws *writers) share(w io.Writer) *sharedWriter {
-	switch {
-	case w == nil:
-		return nil
-	case !reflect.ValueOf(w).Comparable(): // so it is not the same as any other
-		return &sharedWriter{w: w}
-	}
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	s := ws.shared[w]
-	if s == nil {
-		s = &sharedWriter{w: w}
-		if ws.shared == nil {
-			ws.shared = make(map[io.Writer]*sharedWriter)
-		}
-		ws.shared[w] = s
-	}
-	s.users++
-	return s
-}
-
-// release ends one use of what share returned.
-func (ws *writers) release(s *sharedWriter) {
-	if s == nil {
-		return
+// share returns w with its lock. A w that cannot be compared has none but this.
+func (ws *writers) share(w io.Writer) *userWriter {
+	if !reflect.ValueOf(w).Comparable() {
+		return &userWriter{to: w, lock: &writerLock{users: 2}} // so release leaves it alone
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	s.users--
-	if s.users == 0 {
-		delete(ws.shared, s.w)
+	if ws.locks[w] == nil {
+		ws.locks[w] = new(writerLock)
+	}
+	ws.locks[w].users++
+	return &userWriter{to: w, lock: ws.locks[w]}
+}
+
+// release ends the use of what share has returned.
+func (ws *writers) release(w *userWriter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w.lock.users--; w.lock.users == 0 {
+		delete(ws.locks, w.to)
 	}
 }
