@@ -61,16 +61,16 @@ func call[T any](c *client, op Operation, limit time.Duration, f func() (T, erro
 	return told(&pending[noHandle, T]{client: c, f: f, late: late}, op, limit)
 }
 
-// use is call on a handle, which stays open until f has returned.
-func use[H io.Closer, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
+// callOn is call on a handle, which stays open until f has returned.
+func callOn[H io.Closer, T any](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) (T, error), late func(T, error)) (T, error) {
 	if !h.acquire() {
 		var none T
 		return none, newError(op.Op, op.ContainerID, op.Process, errGone)
 	}
-	return told(&pending[H, T]{client: c, handle: h, use: f, late: late}, op, limit)
+	return told(&pending[H, T]{client: c, handle: h, on: f, late: late}, op, limit)
 }
 
-// request is use for calls that return nothing but an error. late is for calls that need
+// request is callOn for calls that return nothing but an error. late is for calls that need
 // care, else nil.
 func request[H io.Closer](c *client, h *handle[H], op Operation, limit time.Duration, f func(H) error, late func(error)) error {
 	if !h.acquire() {
@@ -87,12 +87,12 @@ func request[H io.Closer](c *client, h *handle[H], op Operation, limit time.Dura
 // noHandle is the handle of a call that has none.
 type noHandle = io.Closer
 
-// pending is a call that HCS has not answered yet. One of f, use and request is the call.
+// pending is a call that HCS has not answered yet. One of f, on and request is the call.
 type pending[H io.Closer, T any] struct {
 	client  *client
 	handle  *handle[H] // acquired; nil: none
 	f       func() (T, error)
-	use     func(H) (T, error)
+	on      func(H) (T, error)
 	request func(H) error
 	late    func(T, error) // or nil
 
@@ -143,8 +143,8 @@ func (p *pending[H, T]) make() {
 	switch {
 	case p.f != nil:
 		p.value, p.err = p.f()
-	case p.use != nil:
-		p.value, p.err = p.use(p.handle.value)
+	case p.on != nil:
+		p.value, p.err = p.on(p.handle.value)
 	default:
 		p.err = p.request(p.handle.value)
 	}

@@ -32,12 +32,11 @@ func hostService() (ComputeService, error) {
 				"Windows Server 2016 or later is required: %w: %w", errdefs.ErrNotImplemented, err),
 		}
 	}
-	return hcsService{}, nil
+	return hcsService{new(layerIDs)}, nil
 }
 
-// hcsService is the host's HCS, reached through hcsshim. It has no state, and
-// is never that of Technical Preview 4, which hostService refuses.
-type hcsService struct{}
+// hcsService is the host's HCS, reached through hcsshim. It is never that of Technical Preview 4, which hostService refuses.
+type hcsService struct{ layers *layerIDs }
 
 func (hcsService) Host() Host {
 	return Host{
@@ -77,12 +76,14 @@ func serviceRuns(name string) bool {
 	return err == nil && status.CurrentState == windows.SERVICE_RUNNING
 }
 
-func (hcsService) LayerID(name string) (string, error) {
-	id, err := hcsshim.NameToGuid(name)
-	if err != nil {
-		return "", hcsError("layer id", "", err)
-	}
-	return id.ToString(), nil
+func (s hcsService) LayerID(name string) (string, error) {
+	return s.layers.get(name, func(name string) (string, error) {
+		id, err := hcsshim.NameToGuid(name)
+		if err != nil {
+			return "", hcsError("layer id", "", err)
+		}
+		return id.ToString(), nil
+	})
 }
 
 func (hcsService) UtilityVM(layerPaths []string) (string, error) {

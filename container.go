@@ -163,6 +163,7 @@ func (ctr *container) boot() error {
 		return err
 	}
 	s := ctr.adopt(system)
+	ctr.client.leftovers.released(ctr.id, ctr.client.leftovers.claim(ctr.id)) // the id has been free
 	if err := request(ctr.client, s.handle, s.op(OpStart), ctr.client.callTimeout, ComputeSystem.Start, nil); err != nil {
 		return err
 	}
@@ -281,7 +282,6 @@ func (ctr *container) createSystem() (ComputeSystem, error) {
 		}
 		system, err := ctr.tryCreate(attempt)
 		if err == nil {
-			c.leftovers.released(ctr.id, c.leftovers.claim(ctr.id)) // the id has been free
 			return system, nil
 		}
 		if isIDTaken(err) {

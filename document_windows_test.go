@@ -10,9 +10,9 @@ import (
 // knownLayers is a host whose layer ids cost nothing.
 type knownLayers struct{ fakeHost }
 
-func (knownLayers) LayerID(string) (string, error) { return layerIDs[0], nil }
+func (knownLayers) LayerID(string) (string, error) { return layerNames[0], nil }
 
-var layerIDs = []string{"877684a1-9dfb-5854-8ce1-30386705e052", "85efffba-38c4-5dbe-a560-f44bf3f45fa9"}
+var layerNames = []string{"877684a1-9dfb-5854-8ce1-30386705e052", "85efffba-38c4-5dbe-a560-f44bf3f45fa9"}
 
 // The document from a Spec that is filled each time, beside hcsshim's struct that
 // is filled by hand and marshalled.
@@ -57,7 +57,7 @@ func hcsshimConfig() *hcsshim.ContainerConfig {
 		Owner:             DefaultOwner,
 		VolumePath:        `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}`,
 		LayerFolderPath:   `C:\layers\scratch`,
-		Layers:            []hcsshim.Layer{{ID: layerIDs[0], Path: `C:\layers\top`}, {ID: layerIDs[0], Path: `C:\layers\base`}},
+		Layers:            []hcsshim.Layer{{ID: layerNames[0], Path: `C:\layers\top`}, {ID: layerNames[0], Path: `C:\layers\base`}},
 		ProcessorWeight:   512,
 		MemoryMaximumInMB: 1024,
 		HostName:          "web",

@@ -17,7 +17,7 @@ func (ctr *container) addProcess(name string, spec *Process) error {
 	if err := spec.validate(); err != nil {
 		return newError(OpExec, ctr.id, name, err)
 	}
-	ctr.pauses.settle()
+	ctr.pauses.learn()
 	p, err := ctr.processes.reserve(name, planProcess(spec))
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (p *process) enter(state processState) error {
 	switch {
 	case ctr.client.isClosed():
 		return newError(OpExec, ctr.id, p.name, errClosed)
-	case p.state == settled, state == attaching && (ctr.system != p.system || !ctr.phase.isUp()):
+	case p.state == concluded, state == attaching && (ctr.system != p.system || !ctr.phase.isUp()):
 		return newError(OpExec, ctr.id, p.name, ctr.notRunningLocked())
 	}
 	p.state = state
@@ -80,7 +80,7 @@ func (p *process) isAttached() bool {
 func (p *process) watch() {
 	defer p.container.client.tasks.add(-1)
 	p.wait()
-	won, turn := p.settle(p.exitInfo(StateExitProcess))
+	won, turn := p.conclude(p.exitInfo(StateExitProcess))
 	if won {
 		p.release()
 	}
@@ -92,7 +92,7 @@ func (p *process) watch() {
 // lose gives up a process whose container has ended and whose exit HCS does not tell. It
 // returns the handle, which is being closed; nil if there is none, or the exit was told.
 func (p *process) lose() *handle[ComputeProcess] {
-	won, turn := p.settle(p.lostExit(StateExitProcess))
+	won, turn := p.conclude(p.lostExit(StateExitProcess))
 	if turn {
 		p.container.events.deliverInBackground()
 	}
@@ -102,13 +102,13 @@ func (p *process) lose() *handle[ComputeProcess] {
 	return p.letGo()
 }
 
-// settle queues the exit of a process that owes one, and ends its account in the same
+// conclude queues the exit of a process that owes one, and ends its account in the same
 // step. It reports false if somebody else has done so, and whether the caller has to
 // deliver.
-func (p *process) settle(info StateInfo) (won, turn bool) {
+func (p *process) conclude(info StateInfo) (won, turn bool) {
 	ctr := p.container
 	ctr.mu.Lock()
-	if p.state == settled {
+	if p.state == concluded {
 		ctr.mu.Unlock()
 		<-p.done
 		return false, false
@@ -119,7 +119,7 @@ func (p *process) settle(info StateInfo) (won, turn bool) {
 	} else {
 		ctr.processes.forgetLocked(p)
 	}
-	p.state = settled
+	p.state = concluded
 	ctr.mu.Unlock()
 	close(p.done)
 	if owed {
@@ -141,8 +141,8 @@ func (p *process) discard() {
 	ctr.mu.Lock()
 	defer ctr.mu.Unlock()
 	ctr.processes.forgetLocked(p)
-	if p.state != settled {
-		p.state = settled
+	if p.state != concluded {
+		p.state = concluded
 		close(p.done)
 	}
 }

@@ -278,3 +278,72 @@ func TestSharedAnswersAreApart(t *testing.T) {
 	must(t, e.Signal("c1", 9))
 	e.awaitExit("c1")
 }
+
+// An exec'd process that is added while the streams of the init process are handed over
+// does not overtake them.
+func TestExecLetsTheStreamsOfInitBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, hcstest.New(t))
+		handed, added := make(chan struct{}), make(chan error)
+		e.onAttach = func(name string, _ libcontainerd.IOPipe) error {
+			if name == "c1" {
+				go func() { added <- e.AddProcess("c1", "p1", exec(untilStopped...)) }()
+				time.Sleep(50 * time.Millisecond)
+				close(handed)
+				return nil
+			}
+			select {
+			case <-handed:
+			default:
+				t.Error("the exec is first")
+			}
+			return nil
+		}
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, <-added)
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+	})
+}
+
+// A Cancel of the engine's restart manager may close the client, like a callback.
+func TestCancelMayCloseTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, hcstest.New(t))
+		rm := &restartManager{
+			answers:  []func() (bool, chan error, error){restartWith(make(chan error))},
+			onCancel: func() { must(t, e.Close()) },
+		}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0"), libcontainerd.WithRestartManager(rm)))
+		e.await("restart c1", 1)
+		must(t, e.Signal("c1", 9))
+	})
+}
+
+// panicky is an engine that panics when it is told that a compute system has ended.
+type panicky struct{ *engine }
+
+func (panicky) ComputeSystemEnded(string) { panic("boom") }
+
+// The Create that finds the former life ended has made a system already.
+func TestBackendThatPanicsWhenToldOfAnEndKeepsNoSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		orphan(t, hcs, "c1", spec(untilStopped...))
+		e := newEngine(t, hcs)
+		client, err := libcontainerd.NewClient(panicky{e}, libcontainerd.WithComputeService(hcs))
+		must(t, err)
+		must(t, e.Client.Close())
+		e.Client = client
+		hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeInvalidParameter)
+		must(t, e.Restore("c1"))
+		if what := caught(func() { e.Create("c1", spec(untilStopped...)) }); what != "boom" {
+			t.Errorf("the caller sees %v", what)
+		}
+		synctest.Wait()
+		if systems := list(t, hcs); len(systems) > 0 {
+			t.Errorf("left: %v", systems)
+		}
+		must(t, e.Restore("c1"))
+	})
+}

@@ -73,7 +73,7 @@ func (p *pauses) resume() error {
 // toggle carries out a pause or a resume.
 func (p *pauses) toggle(t *toggle) error {
 	ctr := p.ctr
-	p.settle()
+	p.learn()
 	s, fresh, err := p.begin(t)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (p *pauses) toggle(t *toggle) error {
 		}
 		defer h.close(ctr.client)
 	}
-	err = request(ctr.client, h, ctr.op(t.op), ctr.client.callTimeout, t.call, func(err error) { p.late(s, t, err) })
+	err = request(ctr.client, h, ctr.op(t.op), ctr.client.callTimeout, t.call, func(err error) { p.answeredLate(s, t, err) })
 	if p.over(t, err) {
 		ctr.events.deliverOwn()
 	}
@@ -170,9 +170,9 @@ func (p *pauses) over(t *toggle, err error) (turn bool) {
 	return turn
 }
 
-// late takes the answer to a call that the client has given up. A pause is undone, a
+// answeredLate takes the answer to a call that the client has given up. A pause is undone, a
 // resume is told, unless another one has begun since: then HCS is asked in time.
-func (p *pauses) late(s *system, t *toggle, err error) {
+func (p *pauses) answeredLate(s *system, t *toggle, err error) {
 	ctr := p.ctr
 	if err != nil {
 		return // the phase has been in doubt since the call was given up
@@ -202,10 +202,10 @@ func (p *pauses) late(s *system, t *toggle, err error) {
 	}
 }
 
-// settle asks HCS whether the container is paused, if a pause or a resume was ever
+// learn asks HCS whether the container is paused, if a pause or a resume was ever
 // given up, and reports what has come of it. An answer that another one has overtaken
 // does not count.
-func (p *pauses) settle() {
+func (p *pauses) learn() {
 	ctr := p.ctr
 	ctr.mu.Lock()
 	certain, before := !p.doubt || p.current != nil, p.count

@@ -51,7 +51,7 @@ const (
 	launching processState = iota // HCS makes it
 	attaching                     // the Backend is being given its streams
 	live                          // AddProcess has returned nil, or will: an exit is owed
-	settled                       // its exit is queued, or none is owed
+	concluded                     // its exit is queued, or none is owed
 )
 
 // processPlan is what is made of a Process before anything is created.
@@ -111,7 +111,7 @@ func (p *process) createProcess() error {
 		pid     uint32
 	}
 	config, build := &p.plan.config, p.system.build // a late call finds them, too
-	made, err := use(c, p.system.handle, p.op(OpExec), c.callTimeout, func(s ComputeSystem) (created, error) {
+	made, err := callOn(c, p.system.handle, p.op(OpExec), c.callTimeout, func(s ComputeSystem) (created, error) {
 		process, err := present(s.CreateProcess(config))
 		if err != nil {
 			parameters, _ := json.Marshal(config) // strings, numbers and bools only
@@ -141,7 +141,7 @@ func (p *process) adopt(process ComputeProcess, pid uint32) {
 // stdio takes the pipes of the process, which HCS hands over once.
 func (p *process) stdio() (pipes, error) {
 	c := p.container.client
-	return use(c, p.handle, p.op(OpStdio), c.callTimeout, func(process ComputeProcess) (pipes, error) {
+	return callOn(c, p.handle, p.op(OpStdio), c.callTimeout, func(process ComputeProcess) (pipes, error) {
 		stdin, stdout, stderr, err := process.Stdio()
 		return pipes{stdin, stdout, stderr}, err
 	}, func(late pipes, err error) {

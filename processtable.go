@@ -74,7 +74,7 @@ func (t *processTable) find(op, name string) (*process, error) {
 		err = ctr.notRunningLocked()
 	case p == nil || p.exitBegun.Load():
 		err = fmt.Errorf("no such process: %w", errdefs.ErrNotFound)
-	case p.state == settled:
+	case p.state == concluded:
 		err = errEnded
 	case p.handle == nil:
 		err = fmt.Errorf("process is being created: %w", errdefs.ErrFailedPrecondition)
@@ -96,7 +96,7 @@ func (t *processTable) running() (list []*process, s *system) {
 		list = append(list, ctr.init)
 	}
 	for _, p := range t.order {
-		if p.pid != 0 && p.state != settled && p.system == ctr.system {
+		if p.pid != 0 && p.state != concluded && p.system == ctr.system {
 			list = append(list, p)
 		}
 	}

@@ -160,7 +160,7 @@ func (ctr *container) letGoOfStart() {
 func (p *process) open(pid uint32) error {
 	c := p.container.client
 	op := p.op(OpOpen)
-	process, err := use(c, p.system.handle, op, c.callTimeout,
+	process, err := callOn(c, p.system.handle, op, c.callTimeout,
 		func(s ComputeSystem) (ComputeProcess, error) { return present(s.OpenProcess(pid)) },
 		func(late ComputeProcess, err error) {
 			if err == nil {

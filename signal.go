@@ -10,7 +10,7 @@ func (ctr *container) signal(sig int) error {
 		return ctr.check()
 	}
 	if sig != SignalKill {
-		ctr.pauses.settle() // only a container that runs can shut down
+		ctr.pauses.learn() // only a container that runs can shut down
 	}
 	ctr.mu.Lock()
 	phase, s := ctr.phase, ctr.system
@@ -50,6 +50,8 @@ func (ctr *container) cancelRestart() error {
 	if ctr.restartManager == nil {
 		return nil
 	}
+	ctr.client.tasks.add(-1) // like a callback
+	defer ctr.client.tasks.add(1)
 	return newError(OpSignal, ctr.id, "", ctr.restartManager.Cancel())
 }
 

@@ -138,7 +138,7 @@ func (s *system) stop() error {
 			return s.verify(s.client.grace, closing)
 		case s.client.isClosed():
 			return nil
-		case s.wasGone() && !last:
+		case s.wasGone() && !last, s.wasKilled() && i == 1:
 			continue // this handle has nothing more to say
 		}
 		err := try(closing)
@@ -366,6 +366,13 @@ func (s *system) wasGone() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saidGone
+}
+
+// wasKilled reports whether HCS has accepted a termination.
+func (s *system) wasKilled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.killed.IsZero()
 }
 
 // isAskedToStop reports whether HCS has accepted a request to stop.

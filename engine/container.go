@@ -39,11 +39,7 @@ func (e *Engine) newContainer(id string, r record, s streams) *Container {
 		halted: make(chan struct{}), free: make(chan struct{}),
 	}
 	c.state.Phase = PhaseCreated
-	var log *logFile
-	if r.Log != nil {
-		log = newLogFile(*r.Log)
-	}
-	c.init = c.newProcess(libcontainerd.InitFriendlyName, s, log)
+	c.init = c.newProcess(libcontainerd.InitFriendlyName, s, r.Log)
 	c.processes[c.init.name] = c.init
 	return c
 }
@@ -134,14 +130,15 @@ func (c *Container) Wait(ctx context.Context) (Exit, error) { return c.init.Wait
 // If HCS did not end the container, the error matches libcontainerd.ErrMayStillRun.
 // A Stop whose ctx ends goes on in the background.
 func (c *Container) Stop(ctx context.Context, timeout time.Duration) error {
-	err := c.engine.ask(ctx, fmt.Sprintf("stop of %s", c.init.title()), func() error { return c.end(timeout) }, nil)
+	what := fmt.Sprintf("stop of %s", c.init.title())
+	err := c.engine.ask(ctx, what, func() error { return c.end(timeout) }, nil)
 	if !isClosed(c.init.exited) {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state.MayStillRun {
-		return fmt.Errorf("stop of %s: %w", c.init.title(), errors.Join(c.state.Err, libcontainerd.ErrMayStillRun))
+		return fmt.Errorf("%s: %w", what, errors.Join(c.state.Err, libcontainerd.ErrMayStillRun))
 	}
 	return nil
 }
@@ -345,15 +342,20 @@ func (c *Container) end(timeout time.Duration) error {
 	return c.init.kill()
 }
 
-// halt says that the container is to run no longer.
+// halt says that a container that has not exited is to run no longer.
 func (c *Container) halt() {
 	c.mu.Lock()
+	if c.state.Phase == PhaseExited {
+		c.mu.Unlock()
+		return
+	}
 	c.haltLocked()
 	c.state.Stopped = true
 	c.mu.Unlock()
 	c.engine.save(c.id)
 }
 
+// haltLocked keeps another run from beginning; c.mu is held.
 func (c *Container) haltLocked() {
 	if !isClosed(c.halted) {
 		close(c.halted)
@@ -380,7 +382,7 @@ func (c *Container) markGivenUp() {
 	c.state.Stopped, c.state.AutoRemove, c.state.Policy = true, true, Never()
 }
 
-// leaves reports whether the id of the container will be free without anybody's doing.
+// leaves reports whether the container gives its id up by itself.
 func (c *Container) leaves() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

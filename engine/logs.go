@@ -42,7 +42,7 @@ type LogEntry struct {
 // A reader that is slower than the rotation may miss the files that it deletes.
 func (c *Container) Logs(ctx context.Context, query LogQuery) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
-		if c.init.log == nil {
+		if c.init.log.Path == "" {
 			yield(LogEntry{}, fmt.Errorf("%s has no log file: %w", c.init.title(), errdefs.ErrFailedPrecondition))
 			return
 		}
@@ -63,23 +63,23 @@ func (c *Container) Logs(ctx context.Context, query LogQuery) iter.Seq2[LogEntry
 				if !yield(entry, nil) {
 					return
 				}
-			case err == io.EOF && query.Follow && !ended:
+			case errors.Is(err, io.EOF) && query.Follow && !ended:
 				err = c.engine.await(ctx, grown)
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			yield(LogEntry{}, fmt.Errorf("log of %s: %w", c.init.title(), err))
 		}
 	}
 }
 
-// logConfig is what WithLogFile was given.
+// logConfig is what WithLogFile was given. Without a path there is no log.
 type logConfig struct {
 	Path string
 	LogOptions
 }
 
-// logFile is the log file of a container. A nil one drops everything.
+// logFile is the log file of a container.
 //
 // Its files have numbers: that of the current one is the number of rotations so far.
 type logFile struct {
@@ -99,12 +99,9 @@ func newLogFile(config logConfig) *logFile {
 
 // open makes the file writable; one that is open already stays so.
 func (l *logFile) open() error {
-	if l == nil {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.rotator != nil {
+	if l.Path == "" || l.rotator != nil {
 		return nil
 	}
 	size, err := createLog(l.Path)
@@ -154,16 +151,15 @@ func (l *logFile) write(entry LogEntry) {
 	}
 }
 
-// writeLocked appends a line, after a rotation if the file is full; l.mu is held.
-func (l *logFile) writeLocked(line []byte) error {
+// writeLocked appends a line, after a rotation if the file is full. If that fails the
+// line is written all the same. l.mu is held.
+func (l *logFile) writeLocked(line []byte) (err error) {
 	if l.MaxSize > 0 && l.size > 0 && l.size+int64(len(line)) > l.MaxSize {
-		if err := l.rotateLocked(); err != nil {
-			return err
-		}
+		err = l.rotateLocked()
 	}
-	n, err := l.rotator.Write(line)
+	n, failed := l.rotator.Write(line)
 	l.size += int64(n)
-	return err
+	return errors.Join(err, failed)
 }
 
 // rotateLocked begins a new file, and deletes the oldest ones that are too many;
@@ -186,9 +182,6 @@ func (l *logFile) rotateLocked() error {
 
 // close ends the writing, and returns what could not be written.
 func (l *logFile) close() error {
-	if l == nil {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.rotator == nil {
@@ -201,9 +194,6 @@ func (l *logFile) close() error {
 
 // wake lets those who follow the log look at it again.
 func (l *logFile) wake() {
-	if l == nil {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.grown)
@@ -240,13 +230,13 @@ const maxLine = 16 << 10
 
 // lineWriter writes a stream to the log, line by line. It is used by one goroutine.
 type lineWriter struct {
-	log    *logFile // nil: none
+	log    *logFile
 	stream string
 	line   []byte
 }
 
 func (w *lineWriter) Write(b []byte) (int, error) {
-	if w.log == nil {
+	if w.log.Path == "" {
 		return len(b), nil
 	}
 	for rest := b; len(rest) > 0; {
@@ -278,7 +268,6 @@ type logReader struct {
 	file   *os.File // nil: none was opened yet
 	number int      // of file
 	lines  *bufio.Reader
-	begun  []byte // a line whose end is not there yet
 }
 
 func (r *logReader) close() {
@@ -292,7 +281,7 @@ func (r *logReader) close() {
 func (r *logReader) tail(ctx context.Context, n int) (entries []LogEntry, err error) {
 	for n != 0 {
 		entry, err := r.next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries, nil
 		}
 		if err != nil {
@@ -305,54 +294,43 @@ func (r *logReader) tail(ctx context.Context, n int) (entries []LogEntry, err er
 	return nil, nil
 }
 
-// next returns the next entry, io.EOF if there is none yet.
+// next returns the next entry, io.EOF if there is none yet. What is no entry is left
+// out: an engine that died may have left it.
 func (r *logReader) next(ctx context.Context) (LogEntry, error) {
-	for {
-		if ctx.Err() != nil {
-			return LogEntry{}, context.Cause(ctx)
-		}
-		rotated := r.isRotated() // so nothing more comes after the end
-		entry, err := r.nextOfFile()
-		if err != io.EOF || !rotated {
-			return entry, err
-		}
-		if err := r.advance(); err != nil {
-			return LogEntry{}, err
-		}
-	}
-}
-
-// isRotated reports whether there is a file after the one that is open.
-func (r *logReader) isRotated() bool {
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	return r.file == nil || r.number < r.log.rotations
-}
-
-// nextOfFile returns the next entry of the file that is open. What is no entry is
-// left out: an engine that died may have left it.
-func (r *logReader) nextOfFile() (LogEntry, error) {
-	for r.file != nil {
-		line, err := r.lines.ReadBytes('\n')
-		r.begun = append(r.begun, line...)
+	for ctx.Err() == nil {
+		line, err := r.line()
 		if err != nil {
 			return LogEntry{}, err
 		}
 		var entry LogEntry
-		err = json.Unmarshal(r.begun, &entry)
-		r.begun = r.begun[:0]
-		if err == nil && !entry.Time.Before(r.since) {
+		if json.Unmarshal(line, &entry) == nil && !entry.Time.Before(r.since) {
 			return entry, nil
 		}
 	}
-	return LogEntry{}, io.EOF
+	return LogEntry{}, context.Cause(ctx)
 }
 
-// advance goes on with the file after the one that is open, or with the oldest one
-// if that was deleted. While it looks no file is rotated.
-func (r *logReader) advance() error {
+// line returns the next line, io.EOF if there is none yet. Nothing is written or
+// rotated meanwhile.
+func (r *logReader) line() ([]byte, error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
+	for {
+		if r.file != nil {
+			line, err := r.lines.ReadBytes('\n')
+			if !errors.Is(err, io.EOF) || r.number == r.log.rotations {
+				return line, err
+			}
+		}
+		if err := r.advanceLocked(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// advanceLocked goes on with the file after the one that is open, or with the oldest
+// one if that was deleted; the log's mu is held.
+func (r *logReader) advanceLocked() error {
 	names, err := r.log.files()
 	if err != nil {
 		return err
@@ -371,6 +349,6 @@ func (r *logReader) advance() error {
 		return err
 	}
 	r.close()
-	r.file, r.number, r.lines, r.begun = file, number, bufio.NewReader(file), nil
+	r.file, r.number, r.lines = file, number, bufio.NewReader(file)
 	return nil
 }

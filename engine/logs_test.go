@@ -250,6 +250,22 @@ func TestHalfALineIsLeftOut(t *testing.T) {
 	}
 }
 
+// An old file that cannot be deleted costs no line.
+func TestLineIsWrittenThoughTheRotationFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	stuck := path + "-2001-01-01T00-00-00.000-000000000"
+	must(t, os.MkdirAll(filepath.Join(stuck, "sub"), 0o700))
+	eng := newEngine(t, hcstest.New(t, prints("a\n", "b\n")))
+	c := mustRun(t, eng, "web1", spec("prints"), engine.WithLogFile(path, engine.LogOptions{MaxSize: 10, MaxFiles: 1}))
+	if exit := mustWait(t, c); exit.Err == nil || !strings.Contains(exit.Err.Error(), "log file") {
+		t.Errorf("exit %+v", exit)
+	}
+	must(t, os.RemoveAll(stuck))
+	if diff := cmp.Diff([]string{"b\n"}, logs(t, c, engine.LogQuery{})); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
 func TestLogFileThatIsAFolderIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	must(t, os.Mkdir(path, 0o700))

@@ -214,7 +214,7 @@ func WithLogFile(path string, options LogOptions) RunOption {
 			return invalid(fmt.Sprintf("MaxFiles %d of the log file is below 0", options.MaxFiles))
 		}
 		absolute, err := filepath.Abs(path)
-		s.Log = &logConfig{absolute, options}
+		s.Log = logConfig{absolute, options}
 		return err
 	}
 }

@@ -29,9 +29,9 @@ type Process struct {
 	end Exit   // once done is closed
 }
 
-func (c *Container) newProcess(name string, s streams, log *logFile) *Process {
+func (c *Container) newProcess(name string, s streams, log logConfig) *Process {
 	return &Process{
-		name: name, container: c, stdio: s, log: log, input: make(chan []byte),
+		name: name, container: c, stdio: s, log: newLogFile(log), input: make(chan []byte),
 		exited: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -49,7 +49,7 @@ func (c *Container) Exec(ctx context.Context, process libcontainerd.Process, opt
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	p := c.newProcess(s.name, s.streams, nil)
+	p := c.newProcess(s.name, s.streams, logConfig{})
 	if err := c.engine.ask(ctx, what, func() error { return p.start(process) }, p.discard); err != nil {
 		return nil, err
 	}

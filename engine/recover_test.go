@@ -143,6 +143,25 @@ func TestStoppedContainerThatNewStartsCanBeStoppedAgain(t *testing.T) {
 	}
 }
 
+// A Stop of a container that has exited changes nothing: the next engine restarts it.
+func TestStopAfterTheExitIsNotKept(t *testing.T) {
+	svc := hcstest.New(t, exits(0, 1))
+	dir := engine.WithStateDir(t.TempDir())
+	before := startMortal(t, svc, -1, dir)
+	c := mustRun(t, before.engine, "web1", spec("exits"), engine.WithRestart(engine.UnlessStopped()))
+	svc.Fail(hcstest.OpCreate, "web1", libcontainerd.CodeAccessDenied)
+	mustWait(t, c)
+	must(t, c.Stop(t.Context(), time.Second))
+	before.kill(t)
+	after := newEngine(t, svc, dir)
+	if events := until(t.Context(), after, 0, engine.EventStart); len(events) != 2 {
+		t.Errorf("events %v", events)
+	}
+	c, err := after.Container("web1")
+	must(t, err)
+	mustKill(t, c)
+}
+
 // A container that was being stopped is not taken up, but ended.
 func TestNewGoesOnWithAStop(t *testing.T) {
 	svc := hcstest.New(t, forever())
@@ -338,7 +357,7 @@ func TestEngineKilledAnywhereLosesNothing(t *testing.T) {
 	if steps < 50 {
 		t.Fatalf("only %d steps", steps)
 	}
-	for n := 0; n < steps; n++ {
+	for n := range steps {
 		if t.Failed() {
 			return
 		}

@@ -89,13 +89,10 @@ func (p *RestartPolicy) UnmarshalText(text []byte) error {
 // restarts reports whether a container is started again that has exited with code,
 // without being stopped, and was restarted n times before.
 func (p RestartPolicy) restarts(code uint32, n int) bool {
-	switch p.kind {
-	case unlessStopped, always:
-		return true
-	case onFailure:
+	if p.kind == onFailure {
 		return code != 0 && (p.max == 0 || n < p.max)
 	}
-	return false
+	return p.kind == unlessStopped || p.kind == always
 }
 
 // The pauses before restarts, and the run that makes the next pause short again.

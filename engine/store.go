@@ -11,13 +11,14 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // record is what the state keeps of a container.
 type record struct {
 	Spec       libcontainerd.Spec
 	Policy     RestartPolicy
-	Log        *logConfig        `json:",omitempty"` // nil: none
+	Log        logConfig         `json:",omitzero"`
 	Labels     map[string]string `json:",omitempty"`
 	AutoRemove bool              `json:",omitempty"`
 
@@ -66,7 +67,7 @@ func openStore(dir string) (store, error) {
 	}
 	// The specs may hold secrets.
 	db, err := bolt.Open(filepath.Join(dir, stateFile), 0o600, &bolt.Options{Timeout: lockTimeout})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("state directory %q is used by another engine: %w", dir, errdefs.ErrUnavailable)
 	}
 	if err != nil {

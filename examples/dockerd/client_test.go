@@ -902,3 +902,18 @@ func TestPruneRemovesWhatDoesNotRun(t *testing.T) {
 		t.Errorf("%d are left", len(all))
 	}
 }
+
+func TestRemovedContainerDoesNotComeBackByALateChange(t *testing.T) {
+	p := play(t)
+	c := p.daemon.byID(p.create("web", nil, "cmd"))
+	if err := p.daemon.remove(c, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.daemon.rename(c, "late"); !errdefs.IsConflict(err) {
+		t.Errorf("rename: %v", err)
+	}
+	if records, err := p.daemon.store.load(); len(records) > 0 || err != nil {
+		t.Errorf("records %v, error %v", records, err)
+	}
+	p.create("late", nil, "cmd") // the name is free
+}

@@ -48,7 +48,7 @@ func (d *daemon) createContainer(w http.ResponseWriter, r *http.Request) error {
 	if err := d.enter(c); err != nil {
 		return err
 	}
-	if err := d.store.save(rec); err != nil {
+	if err := c.save(d.store); err != nil {
 		d.leave(c)
 		return err
 	}

@@ -267,7 +267,8 @@ type managed struct {
 	created time.Time
 	gone    chan struct{} // closed when it is removed
 
-	saving sync.Mutex // held while the record is changed on the disk; taken before mu
+	saving  sync.Mutex // guards following; held while the disk is written; taken before mu
+	deleted bool       // the record is no longer on the disk
 
 	mu       sync.Mutex // guards following
 	record   record
@@ -297,10 +298,13 @@ func (c *managed) current() *run {
 	return c.run
 }
 
-// change changes the record, on the disk first.
-func (c *managed) change(s store, f func(*record) string) (string, error) {
+// change changes the record, on the disk first. It returns what f does.
+func (c *managed) change(s store, f func(*record) (former string)) (string, error) {
 	c.saving.Lock()
 	defer c.saving.Unlock()
+	if c.deleted {
+		return "", conflict("container %s is being removed", c.id)
+	}
 	r := c.snapshot()
 	former := f(&r)
 	if err := s.save(r); err != nil {
@@ -310,4 +314,21 @@ func (c *managed) change(s store, f func(*record) string) (string, error) {
 	defer c.mu.Unlock()
 	c.record = r
 	return former, nil
+}
+
+// save writes the record as it is.
+func (c *managed) save(s store) error {
+	_, err := c.change(s, func(*record) string { return "" })
+	return err
+}
+
+// forget deletes the record for good.
+func (c *managed) forget(s store) error {
+	c.saving.Lock()
+	defer c.saving.Unlock()
+	if err := s.remove(c.id); err != nil {
+		return err
+	}
+	c.deleted = true
+	return nil
 }

@@ -205,6 +205,10 @@ func (d *daemon) inspectExec(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return reply(w, http.StatusOK, e.inspect())
+}
+
+func (e *execution) inspect() container.ExecInspectResponse {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	answer := container.ExecInspectResponse{
@@ -220,7 +224,7 @@ func (d *daemon) inspectExec(w http.ResponseWriter, r *http.Request) error {
 	if !e.ended.IsZero() {
 		answer.ExitCode, answer.CanRemove = new(e.code), true
 	}
-	return reply(w, http.StatusOK, answer)
+	return answer
 }
 
 // resizeExec sets the size of the console.

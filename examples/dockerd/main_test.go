@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor")) // one for the process
 }
 
 // host is a simulated computer, on which daemons come and go.
@@ -203,4 +204,16 @@ func eventually(t *testing.T, what string, f func() bool) {
 			t.Fatalf("not so: %s", what)
 		}
 	}
+}
+
+// serveOn serves the daemon on a further address until the test ends.
+func (p *playing) serveOn(address string) {
+	p.host.t.Helper()
+	listener, err := listen(address, tlsFiles{})
+	if err != nil {
+		p.host.t.Fatal(err)
+	}
+	server := &http.Server{Handler: p.daemon.handler(), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }()
+	p.host.t.Cleanup(func() { server.Close() })
 }

@@ -67,7 +67,7 @@ func (d *daemon) finishRemove(c *managed, r *run) error {
 	if err := d.unmount(d.ctx, c); err != nil {
 		return err
 	}
-	if err := d.store.remove(c.id); err != nil {
+	if err := c.forget(d.store); err != nil {
 		return err
 	}
 	c.mu.Lock()

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -95,6 +97,44 @@ func TestRemovalThatWasCutShortIsCarriedOn(t *testing.T) {
 	})
 	if err := mounted.Unmount(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestStartThatWasCutShortCanBeRepeated(t *testing.T) {
+	h := newHost(t)
+	p := h.start()
+	id := p.create("web", nil, "cmd", "/c", "exit 4")
+	if err := p.daemon.mount(t.Context(), p.daemon.byID(id), &libcontainerd.Spec{}); err != nil { // the daemon dies when it has done this
+		t.Fatal(err)
+	}
+	p.end()
+
+	p = h.start()
+	t.Cleanup(p.clear)
+	p.begin(id)
+	if code := p.wait(id, ""); code != 4 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestRemovalThatWasCutShortLeavesNoFiles(t *testing.T) {
+	h := newHost(t)
+	p := h.start()
+	id := p.run("web", nil, "cmd", "/c", "echo hello")
+	p.wait(id, "")
+	folder := p.daemon.folder(id)
+	if err := p.daemon.unmount(t.Context(), p.daemon.byID(id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.daemon.store.remove(id); err != nil { // the daemon dies when it has done this
+		t.Fatal(err)
+	}
+	p.end()
+
+	p = h.start()
+	t.Cleanup(p.clear)
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the log is left: %v", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func reply(w http.ResponseWriter, status int, value any) error {
 	return encode(w, value)
 }
 
-// encode writes a value as JSON. That the client has gone is nobody's business.
+// encode writes a value as JSON. It is not an error that the client has gone.
 func encode(w io.Writer, value any) error {
 	_ = json.NewEncoder(w).Encode(value)
 	return nil

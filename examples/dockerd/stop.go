@@ -78,24 +78,33 @@ func (d *daemon) restartContainer(w http.ResponseWriter, r *http.Request, c *man
 // there are no signals on Windows.
 func (d *daemon) killContainer(w http.ResponseWriter, r *http.Request, c *managed) error {
 	signal := strings.TrimPrefix(strings.ToUpper(r.FormValue("signal")), "SIG")
+	graceful, err := isGraceful(signal)
+	if err != nil {
+		return err
+	}
 	live, err := c.running()
 	if err != nil {
 		return err
 	}
 	d.tell(c, eventsapi.ActionKill, map[string]string{"signal": signal})
-	switch signal {
-	case "", "KILL", "9":
-		err = live.Kill(r.Context())
-	case "TERM", "15", "INT", "2", "QUIT", "3", "HUP", "1":
+	if graceful {
 		d.spawn(func() { d.shutDown(c, live) })
-	default:
-		return invalid("signal %s is not served; KILL ends the container, TERM, INT, QUIT and HUP shut it down", signal)
-	}
-	if err != nil {
+	} else if err := live.Kill(r.Context()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// isGraceful reports whether a signal lets the container shut down.
+func isGraceful(signal string) (bool, error) {
+	switch signal {
+	case "", "KILL", "9":
+		return false, nil
+	case "TERM", "15", "INT", "2", "QUIT", "3", "HUP", "1":
+		return true, nil
+	}
+	return false, invalid("signal %s is not served; KILL ends the container, TERM, INT, QUIT and HUP shut it down", signal)
 }
 
 func (d *daemon) shutDown(c *managed, live *engine.Container) {
