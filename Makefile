@@ -5,6 +5,7 @@ FUZZTIME      ?= 10m
 SOAK_LIVES    ?= 1000000
 SOAK_STEPS    ?= 100000
 CYCLES        ?= 1000
+SWARM_SOAK    ?= 3m
 COUNT         ?= 1
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -12,7 +13,7 @@ ACTIONLINT    := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 SCRIPTS       := .ci/run .ci/licences $(wildcard internal/wine/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help test race cross examples test-docker test-windows test-hcs soak soak-windows fuzz lint golangci scripts workflows vuln licences bench bench-windows cover golden tidy
+.PHONY: help test race cross examples test-docker test-windows test-hcs soak soak-windows swarm-soak fuzz lint golangci scripts workflows vuln licences bench bench-windows cover golden tidy
 
 help: ## list the targets
 	@awk -F': .*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
@@ -78,6 +79,9 @@ soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client
 
 soak-windows: ## CYCLES (1000) containers with an exec, one after the other, in a Windows binary: no lost event, no growth (takes minutes)
 	LIBCONTAINERD_CYCLES=$(CYCLES) sh internal/wine/test.sh -count=1 -timeout 2h -v -run '^TestCycles$$'
+
+swarm-soak: ## a swarm of 50 workers with 5000 tasks on simulated HCS, under churn for SWARM_SOAK (3m); prints memory and times
+	cd examples/swarm && SWARM_SOAK=$(SWARM_SOAK) $(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' .
 
 fuzz: ## each fuzz target for FUZZTIME (10m)
 	@set -e; for pkg in $$($(GO) list ./...); do \

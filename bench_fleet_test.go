@@ -183,6 +183,7 @@ func BenchmarkIdle(b *testing.B) {
 func BenchmarkManyCreators(b *testing.B) {
 	const containers, creators = 10_000, 64
 	createAll := func(b *testing.B, create func(id string) error) {
+		b.Helper()
 		var next atomic.Int64
 		var creating sync.WaitGroup
 		for range creators {

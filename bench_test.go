@@ -56,6 +56,7 @@ func (e *benchEngine) StateChanged(_ string, info libcontainerd.StateInfo) error
 
 // run creates a container that runs until it is ended.
 func (e *benchEngine) run(b *testing.B, id string) *instantSystem {
+	b.Helper()
 	noError(b, e.Create(id, benchSpec("run")))
 	return e.service.find(id)
 }
@@ -83,7 +84,7 @@ func benchSpec(commandLine string) libcontainerd.Spec {
 }
 
 // noError is called in loops that are measured, where a Helper would count.
-func noError(b *testing.B, err error) {
+func noError(b *testing.B, err error) { //nolint:thelper // it calls Helper when it matters
 	if err != nil {
 		b.Helper()
 		b.Fatal(err)
@@ -156,7 +157,7 @@ func execBare(system libcontainerd.ComputeSystem) error {
 }
 
 // exec runs a process that ends at once, and waits until that is told.
-func (e *benchEngine) exec(b *testing.B, id, name string) {
+func (e *benchEngine) exec(b *testing.B, id, name string) { //nolint:thelper // it is measured
 	noError(b, e.AddProcess(id, name, libcontainerd.Process{Args: []string{endsAtOnce}}))
 	<-e.exits
 }
@@ -288,6 +289,7 @@ func BenchmarkListing(b *testing.B) {
 			noError(b, e.AddProcess("web", fmt.Sprint("run", i), libcontainerd.Process{Args: []string{"run"}}))
 		}
 		perProcess := func(b *testing.B, list func() (int, error)) {
+			b.Helper()
 			loop(b, func() {
 				got, err := list()
 				noError(b, err)

@@ -1,22 +1,18 @@
 package libcontainerd_test
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
-	"github.com/sirupsen/logrus"
-	"github.com/sirupsen/logrus/hooks/test"
 )
 
-// Lessons 24, 34, D21, D44: the Backend may call every method from inside a
-// callback, here with a lock of its own held that its callers hold as well.
+// The Backend may call every method from inside a callback. See lessons_test.go: 24, 34, D21,
+// D44.
 func TestBackendMayCallEveryMethodFromACallback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -37,7 +33,7 @@ func TestBackendMayCallEveryMethodFromACallback(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		e.onState = func(id string, info libcontainerd.StateInfo) error {
-			if info.State != libcontainerd.StateExitProcess && info.ExitCode != 1<<31 { // that is Restore's own
+			if info.State != libcontainerd.StateExitProcess && info.ExitCode != 1<<31 { // that exit is from Restore
 				calls(id)
 			}
 			if info.State == libcontainerd.StateExit && info.ExitCode == 4 {
@@ -50,40 +46,6 @@ func TestBackendMayCallEveryMethodFromACallback(t *testing.T) {
 		e.await("exit c1 5", 1)
 		time.Sleep(time.Second) // the callback is on its way
 	})
-}
-
-func TestCloseFromACallback(t *testing.T) {
-	for _, state := range []string{libcontainerd.StateStart, libcontainerd.StateExitProcess, libcontainerd.StateExit} {
-		t.Run(state, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, nil)
-				closed := make(chan error, 1)
-				e.onState = func(_ string, info libcontainerd.StateInfo) error {
-					if info.State == state {
-						closed <- e.Close()
-					}
-					return nil
-				}
-				began := time.Now()
-				must(t, e.Create("c1", spec(untilStopped...)))
-				e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 0"))
-				synctest.Wait()
-				e.Signal("c1", 9)
-				must(t, <-closed)
-				if took := time.Since(began); took != 0 {
-					t.Errorf("took %v", took)
-				}
-				synctest.Wait()
-				if err := e.Create("c2", spec("cmd")); !errdefs.IsFailedPrecondition(err) {
-					t.Errorf("create on a closed client: %v", err)
-				}
-				e.onState = nil
-				for _, s := range list(t, e.hcs) {
-					terminate(t, e.hcs, s.ID)
-				}
-			})
-		})
-	}
 }
 
 // The engine of 2016 holds its own lock while it calls the client, and takes it
@@ -157,7 +119,8 @@ func TestCallbacksOfAContainerDoNotOverlap(t *testing.T) {
 	})
 }
 
-// Lesson 30: the start that follows a restart is heard of after it.
+// The Backend is told of a restart, and then of the start that follows it. See
+// lessons_test.go: 30.
 func TestStartFollowsItsRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -178,29 +141,8 @@ func TestStartFollowsItsRestart(t *testing.T) {
 	})
 }
 
-// D44: what a Backend answers to anything but a start is logged.
-func TestRefusedEventIsLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		logger, hook := test.NewNullLogger()
-		e := newEngine(t, nil, libcontainerd.WithLogger(logrus.NewEntry(logger)))
-		must(t, e.Create("c1", spec(untilStopped...)))
-		e.onState = func(string, libcontainerd.StateInfo) error { return errRefused }
-		must(t, e.Signal("c1", 9))
-		e.awaitExit("c1")
-		synctest.Wait()
-		entry := hook.LastEntry()
-		if entry == nil {
-			t.Fatal("nothing is logged")
-		}
-		refusal, _ := entry.Data[logrus.ErrorKey].(error)
-		if entry.Level != logrus.ErrorLevel || entry.Data["container"] != "c1" ||
-			entry.Data["state"] != libcontainerd.StateExit || !errors.Is(refusal, errRefused) {
-			t.Errorf("logged %+v", entry)
-		}
-	})
-}
-
-// D17: a container that is over before its start is reported starts first.
+// If a container is over before its start is reported, the start is reported first,
+// and then the exit. See lessons_test.go: D17.
 func TestExitNeverOvertakesTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)

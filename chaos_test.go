@@ -18,7 +18,7 @@ import (
 // weather makes calls of a simulated HCS fail, come late, and do what they were
 // asked for without saying so.
 type weather struct {
-	fine atomic.Bool // no faults any more
+	fine atomic.Bool // no fault happens from now on
 
 	// one call in so many meets the fault; 0: none
 	fails, lies, delays, lost int
@@ -115,8 +115,8 @@ var chaosPrograms = []hcstest.Option{
 
 func someProgram() string { return [...]string{"seven", "idle", "soon", "talks"}[rand.IntN(4)] }
 
-// whim is a restart manager that decides by chance, and no more than twice for
-// a restart.
+// whim is a restart manager that decides by chance. It restarts a container twice at
+// most.
 type whim struct {
 	mu       sync.Mutex // guards following
 	restarts int
@@ -305,8 +305,8 @@ func (s *storm) loseService(calm <-chan struct{}) {
 	}
 }
 
-// live is one container's life: it is created, used and ended, one way or the
-// other, unless it is left to the next engine.
+// live creates a container, uses it, and ends it in one way or the other, or leaves it
+// to the next engine.
 func (s *storm) live(l *ledger, id string) (over bool) {
 	a := l.open(id)
 	sp := spec(someProgram())
@@ -341,8 +341,8 @@ func (s *storm) live(l *ledger, id string) (over bool) {
 	return true
 }
 
-// use does something with a container. What it answers depends on faults; that
-// it answers, and what is heard of it, does not.
+// use does something with a container. The answer depends on faults. That an answer
+// comes, and which events follow, does not.
 func (l *ledger) use(id, name string) {
 	switch rand.IntN(10) {
 	case 0, 1, 2:
@@ -367,7 +367,7 @@ func (l *ledger) use(id, name string) {
 	}
 }
 
-// end ends a container and waits until that is heard of.
+// end ends a container and waits until the Backend has been told.
 func (s *storm) end(l *ledger, id string, a *account) {
 	switch rand.IntN(4) {
 	case 0:
@@ -439,7 +439,7 @@ func (s *storm) restore(t *testing.T, l *ledger, left map[string]uint32) {
 	}
 }
 
-// Every process that was started has exactly one exit event, in order, whatever
+// Every process that was started has exactly one exit event, at its place, whatever
 // HCS does and however many there are.
 func TestManyContainersAtOnceWithFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

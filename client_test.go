@@ -1,13 +1,12 @@
 package libcontainerd_test
 
 import (
-	"errors"
-	"io"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +16,27 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestNewClientWithoutHCSSaysWhatToDo(t *testing.T) {
+	if _, err := libcontainerd.NewClient(nil, libcontainerd.WithComputeService(hcstest.New(t))); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("nil backend: %v", err)
+	}
+	for name, option := range map[string]libcontainerd.RemoteOption{
+		"service":           libcontainerd.WithComputeService(nil),
+		"owner":             libcontainerd.WithOwner(""),
+		"shutdown timeout":  libcontainerd.WithShutdownTimeout(0),
+		"terminate timeout": libcontainerd.WithTerminateTimeout(-1),
+		"logger":            libcontainerd.WithLogger(nil),
+		"attempts":          libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Attempts: -1}),
+		"growth":            libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Growth: 0.5}),
+		"delay":             libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Delay: -1}),
+		"option":            nil,
+	} {
+		if _, err := libcontainerd.New("", option); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 func TestContainerRunsToItsExit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -40,100 +60,19 @@ func TestContainerRunsToItsExit(t *testing.T) {
 	})
 }
 
-func TestExecRunsBesideInit(t *testing.T) {
+func TestCallsOfAContainersLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		must(t, e.AddProcess("c1", "p1", libcontainerd.Process{Args: []string{"cmd", "/c", "echo from exec& exit 7"}}))
-		e.await("exit-process c1/p1 7", 1)
-		must(t, e.AddProcess("c1", "p2", libcontainerd.Process{Args: untilStopped}))
-		pids, err := e.GetPidsForContainer("c1")
-		must(t, err)
-		if len(pids) != 2 {
-			t.Errorf("pids %v, want those of init and p2", pids)
-		}
-		must(t, e.Signal("c1", 15))
-		exit := e.awaitExit("c1")
-		if exit.ExitCode != 0xc000013a {
-			t.Errorf("exit code %#x", exit.ExitCode)
-		}
-		e.wantEvents(t, "start-container c1", "exit-process c1/p1 7", "exit-process c1/p2 3221225786", "exit c1 3221225786")
-		if got := strings.TrimSpace(e.output("p1")); got != "from exec" {
-			t.Errorf("output %q", got)
-		}
-	})
-}
-
-// An exit that is being reported is waited for by the exit of the container.
-func TestExecExitIsNotLostWhenTheContainerEndsMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 7")))
-		slow(hcstest.OpCloseProcess, time.Second)(e.hcs) // between the exit and its report
-		must(t, e.AddProcess("c1", "p2", exec("cmd", "/c", "exit 8")))
-		synctest.Wait() // they have ended, and their handles are being closed
-		must(t, e.Signal("c1", 9))
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0")))
 		e.awaitExit("c1")
-		log := e.events()
-		slices.Sort(log[1:3])
-		want := []string{"start-container c1", "exit-process c1/p1 7", "exit-process c1/p2 8", "exit c1 1067"}
-		if diff := cmp.Diff(want, log); diff != "" {
-			t.Errorf("events (-want +got):\n%s", diff)
+		var got []string
+		for _, c := range e.hcs.Calls() {
+			got = append(got, string(c.Op))
 		}
-	})
-}
-
-func TestExecExitIsReportedThoughItsHandleDoesNotClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		slow(hcstest.OpWaitProcess, 5*time.Second)(e.hcs) // the exit is heard of late, but in time
-		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
-		pids, err := e.GetPidsForContainer("c1")
-		must(t, err)
-		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpCloseProcess, Pid: uint32(pids[1]), Fault: hcstest.Fault{Hang: true}})
-		synctest.Wait()
-		must(t, e.Signal("c1", 9))
-		e.awaitExit("c1")
-		e.wantEvents(t, "start-container c1", "exit-process c1/p1 1067", "exit c1 1067")
-		e.hcs.Heal()
-	})
-}
-
-func TestStdinReachesTheProcessUntilItsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec("more")))
-		stdin := e.pipe("c1").Stdin
-		if _, err := io.WriteString(stdin, "one\r\ntwo\r\n"); err != nil {
-			t.Fatal(err)
+		want := []string{"Create", "Start", "CreateProcess", "Stdio", "Shutdown", "CloseProcess", "Close"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
 		}
-		must(t, stdin.Close())
-		must(t, stdin.Close())
-		e.awaitExit("c1")
-		if got := e.output("c1"); !strings.Contains(got, "one") || !strings.Contains(got, "two") {
-			t.Errorf("output %q", got)
-		}
-	})
-}
-
-func TestIDInUseIsRefusedAndTheFirstLeftAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		for _, create := range map[string]func() error{
-			"create":  func() error { return e.Create("c1", spec("cmd")) },
-			"restore": func() error { return e.Restore("c1") },
-		} {
-			if err := create(); !errdefs.IsAlreadyExists(err) || !strings.Contains(err.Error(), "c1") {
-				t.Errorf("got %v", err)
-			}
-		}
-		must(t, e.Signal("c1", 0))
-		must(t, e.Signal("c1", 9))
-		e.awaitExit("c1")
-		e.wantEvents(t, "start-container c1", "exit c1 1067")
 	})
 }
 
@@ -162,34 +101,47 @@ func TestUnknownIDIsNotFoundForEveryMethod(t *testing.T) {
 	}
 }
 
-func TestOptionThatFailsFailsCreateBeforeHCSIsAsked(t *testing.T) {
-	e := newEngine(t, nil)
-	failure := errors.New("no")
-	err := e.Create("c1", spec("cmd"), libcontainerd.WithRestartManager(nil), failingOption{failure}, libcontainerd.WithRestartManager(nil))
-	if !errors.Is(err, failure) {
-		t.Errorf("got %v", err)
-	}
-	if calls := e.hcs.Calls(); len(calls) > 0 {
-		t.Errorf("HCS was asked: %v", calls)
-	}
+// backend is a Backend so large that Go allocates it by itself.
+type backend struct {
+	*engine
+	_ [1 << 10]byte
 }
 
-type failingOption struct{ err error }
-
-func (o failingOption) Apply(interface{}) error { return o.err }
-
-func TestCallsOfAContainersLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec("cmd", "/c", "exit 0")))
-		e.awaitExit("c1")
-		var got []string
-		for _, c := range e.hcs.Calls() {
-			got = append(got, string(c.Op))
+// A Remote forgets the clients that are closed, and what they hold.
+func TestRemoteForgetsClosedClients(t *testing.T) {
+	remote, err := libcontainerd.New("", libcontainerd.WithComputeService(hcstest.New(t)))
+	must(t, err)
+	const clients = 10
+	var backends []weak.Pointer[backend]
+	for range clients {
+		b := new(backend)
+		client, err := remote.Client(b)
+		must(t, err)
+		must(t, client.Close())
+		backends = append(backends, weak.Make(b))
+	}
+	kept := 0
+	for range 10 {
+		runtime.GC()
+		kept = 0
+		for _, b := range backends {
+			if b.Value() != nil {
+				kept++
+			}
 		}
-		want := []string{"Create", "Start", "CreateProcess", "Stdio", "Shutdown", "CloseProcess", "Close"}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("calls (-want +got):\n%s", diff)
+		if kept == 0 {
+			break
 		}
-	})
+		time.Sleep(time.Millisecond)
+	}
+	if kept > 0 {
+		t.Errorf("%d of %d closed clients are kept", kept, clients)
+	}
+	open, err := remote.Client(new(backend))
+	must(t, err)
+	remote.Cleanup()
+	if _, err := open.State("c1"); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("a client that was open at Cleanup: %v", err)
+	}
+	runtime.KeepAlive(remote)
 }

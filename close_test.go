@@ -1,6 +1,7 @@
 package libcontainerd_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,8 +86,8 @@ func announcings() map[string]announcing {
 		},
 		"exit of a system that does not stop": {
 			start: func(t *testing.T, e *engine) {
-				e.hcs.Inject(hcstest.Rule{Op: hcstest.OpShutdown, Fault: hcstest.Fault{Err: libcontainerd.CodeFail}})
-				e.hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Times: 1, Fault: hcstest.Fault{Err: libcontainerd.CodeFail}})
+				inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeFail})(e.hcs)
+				once(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeFail})(e.hcs)
 				must(t, e.Create("c1", s))
 				e.hcs.ExitProcess("c1", e.last("c1").Pid, 4)
 			},
@@ -221,21 +222,7 @@ func testCloseDuring(t *testing.T, a announcing, op hcstest.Op, callback string)
 	endAll(t, hcs)
 }
 
-// endAll ends every compute system.
-func endAll(t *testing.T, hcs *hcstest.Service) {
-	t.Helper()
-	for _, s := range list(t, hcs) {
-		system, err := hcs.OpenComputeSystem(s.ID)
-		if err != nil {
-			continue // it has ended
-		}
-		system.Terminate()
-		system.Wait()
-		must(t, system.Close())
-	}
-}
-
-// A process that was not handed over when the client was closed is no more.
+// A process that was not handed over when the client was closed has been ended.
 func TestExecOfAClientThatIsClosedMeanwhileIsUndone(t *testing.T) {
 	for _, op := range []hcstest.Op{hcstest.OpCreateProcess, hcstest.OpStdio} {
 		synctest.Test(t, func(t *testing.T) {
@@ -363,5 +350,178 @@ func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 		}
 		mu.Unlock()
 		terminate(t, e.hcs, "c1")
+	})
+}
+
+func TestCloseFailsWhileACallHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithCallTimeout(time.Minute))
+		must(t, e.Create("c1", spec(untilStopped...)))
+		hung := e.hcs.Hang(hcstest.OpStatistics, "c1")
+		if _, err := e.Stats("c1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stats: %v", err)
+		}
+		began := time.Now()
+		if err := e.Close(); !errdefs.IsDeadlineExceeded(err) {
+			t.Errorf("close: %v", err)
+		}
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("took %v", took)
+		}
+		hung.Release()
+		synctest.Wait()
+		terminate(t, e.hcs, "c1")
+	})
+}
+
+func TestCloseDoesNotWaitForALeftover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
+		stop := e.hcs.Hang(hcstest.OpStop, "c1")
+		if err := e.Create("c1", spec(untilStopped...)); err == nil {
+			t.Error("started")
+		}
+		time.Sleep(time.Second) // it is being ended in the background
+		began := time.Now()
+		if err := e.Close(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("close took %v: %v", time.Since(began), err)
+		}
+		stop.Release()
+	})
+}
+
+func TestCloseClosesWhatHCSRefusedToClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		both(refusedTwice(hcstest.OpClose), refusedTwice(hcstest.OpCloseProcess))(e.hcs)
+		began := time.Now()
+		if err := e.Close(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("close took %v: %v", time.Since(began), err)
+		}
+		terminate(t, e.hcs, "c1")
+	})
+}
+
+// Close waits for a call into HCS of the rounds that end leftovers, although the Backend
+// is still being told of others that have ended.
+func TestCloseWaitsForTheRoundOfLeftovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		ids := []string{"c1", "c2", "c3"}
+		for _, id := range ids {
+			orphan(t, hcs, id, spec(untilStopped...))
+		}
+		e := newEndEngine(t, hcs)
+		e.ended = make(chan string)
+		refused := hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Fault: hcstest.Fault{Err: libcontainerd.CodeInvalidParameter}})
+		for _, id := range ids {
+			must(t, e.Restore(id))
+		}
+		open := hcs.Hang(hcstest.OpOpen, "c3")
+		refused.Release()
+		time.Sleep(time.Second)
+		if n := e.countCallbacks("ended "); n != 2 {
+			t.Errorf("%d ends are being told, want 2", n)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- e.Close() }()
+		time.Sleep(time.Minute)
+		select {
+		case <-closed:
+			t.Error("Close has returned before the call into HCS")
+		default:
+		}
+		open.Release()
+		must(t, <-closed)
+		for range e.countCallbacks("ended ") {
+			<-e.ended
+		}
+		must(t, newEngine(t, hcs).Restore("c3"))
+	})
+}
+
+// The goroutine of a callback may lose its processor right before it begins: Close lets
+// it begin. A callback that takes long has begun.
+func TestCloseLetsACallbackBegin(t *testing.T) {
+	for name, c := range map[string]struct{ callback, atLeast, atMost time.Duration }{
+		"short": {50 * time.Millisecond, 50 * time.Millisecond, 60 * time.Millisecond},
+		"long":  {time.Hour, 0, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, hcstest.New(t))
+				e.onState = func(string, libcontainerd.StateInfo) error { time.Sleep(c.callback); return nil }
+				restored := make(chan error)
+				go func() { restored <- e.Restore("c1") }()
+				synctest.Wait()
+				began := time.Now()
+				must(t, e.Close())
+				if took := time.Since(began); took < c.atLeast || took > c.atMost {
+					t.Errorf("Close took %v", took)
+				}
+				must(t, <-restored)
+			})
+		})
+	}
+}
+
+func TestCloseEndsAPendingRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(make(chan error))}}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+		e.await("restart c1", 1)
+		must(t, e.Close())
+		e.wantEvents(t, "start-container c1", "restart c1 4")
+	})
+}
+
+func TestCloseFromACallback(t *testing.T) {
+	for _, state := range []string{libcontainerd.StateStart, libcontainerd.StateExitProcess, libcontainerd.StateExit} {
+		t.Run(state, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil)
+				closed := make(chan error, 1)
+				e.onState = func(_ string, info libcontainerd.StateInfo) error {
+					if info.State == state {
+						closed <- e.Close()
+					}
+					return nil
+				}
+				began := time.Now()
+				must(t, e.Create("c1", spec(untilStopped...)))
+				e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 0"))
+				synctest.Wait()
+				e.Signal("c1", 9)
+				must(t, <-closed)
+				if took := time.Since(began); took != 0 {
+					t.Errorf("took %v", took)
+				}
+				synctest.Wait()
+				if err := e.Create("c2", spec("cmd")); !errdefs.IsFailedPrecondition(err) {
+					t.Errorf("create on a closed client: %v", err)
+				}
+				e.onState = nil
+				for _, s := range list(t, e.hcs) {
+					terminate(t, e.hcs, s.ID)
+				}
+			})
+		})
+	}
+}
+
+// A Cancel of the engine's restart manager may close the client, like a callback.
+func TestCancelMayCloseTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, hcstest.New(t))
+		rm := &restartManager{
+			answers:  []func() (bool, chan error, error){restartWith(make(chan error))},
+			onCancel: func() { must(t, e.Close()) },
+		}
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0"), libcontainerd.WithRestartManager(rm)))
+		e.await("restart c1", 1)
+		must(t, e.Signal("c1", 9))
 	})
 }

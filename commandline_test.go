@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Lesson 17.
+// An argument reaches the program as it was given. See lessons_test.go: 17.
 func TestEscapeArg(t *testing.T) {
 	tests := []struct{ arg, want string }{
 		{``, `""`},

@@ -61,7 +61,7 @@ func (d *daemon) StateChanged(id string, e libcontainerd.StateInfo) error {
 func (d *daemon) AttachStreams(id string, iop libcontainerd.IOPipe) error {
 	c := d.containers[id]
 	if c == nil {
-		c = d.containers["web"] // an exec's
+		c = d.containers["web"] // the id is that of an exec
 	}
 	streams := []io.Reader{iop.Stdout}
 	if !iop.Terminal {

@@ -1,10 +1,10 @@
 package libcontainerd_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
-	"github.com/sirupsen/logrus"
-	"github.com/sirupsen/logrus/hooks/test"
 )
 
-// Lessons 39, 41, 42, D1, D6, D12–D15, P1: a start that fails at any step.
+// A start that fails leaves nothing, whichever step fails. See lessons_test.go: 39, 41, 42, D1,
+// D6, D12–D15, P1.
 func TestCreateThatFailsLeavesNothing(t *testing.T) {
 	refusal := errors.New("no streams today")
 	for name, c := range map[string]struct {
@@ -63,22 +62,8 @@ func TestCreateThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-func failing(op hcstest.Op, code libcontainerd.Code) func(*engine) {
-	return func(e *engine) { e.hcs.Fail(op, "", code) }
-}
-
-func failingDone(op hcstest.Op, code libcontainerd.Code) func(*engine) {
-	return func(e *engine) {
-		e.hcs.Inject(hcstest.Rule{Op: op, Times: 1, Fault: hcstest.Fault{Err: code, Done: true}})
-	}
-}
-
-func is(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-// A call that never comes back fails Create within its limits, and what it does
-// in the end is undone.
+// A call that never comes back fails Create within its limits. What the call does in
+// the end is undone.
 func TestCreateOutlivesACallThatHangs(t *testing.T) {
 	for _, op := range []hcstest.Op{
 		hcstest.OpHost, hcstest.OpLayerID, hcstest.OpCreate, hcstest.OpStart,
@@ -129,124 +114,7 @@ func TestTerminateThatHangsDoesNotHoldUpAFailedCreate(t *testing.T) {
 	})
 }
 
-// D1–D3 and behaviour of Technical Preview 4: which codes, how often, how soon.
-func TestCreateIsTriedAgainOnTechnicalPreview4(t *testing.T) {
-	retried := []libcontainerd.Code{1168, 2, 1222, 161, 0x800401f3, 0x800710d8, 4312, 0x80070002}
-	for _, code := range retried {
-		t.Run(fmt.Sprintf("%#x", uint32(code)), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, hcstest.New(t, hcstest.WithTP4()))
-				e.hcs.Fail(hcstest.OpCreate, "", code, code, code, code)
-				began := time.Now()
-				must(t, e.Create("c1", spec("cmd", "/c", "exit 0")))
-				if took := time.Since(began); took != 200*time.Millisecond {
-					t.Errorf("four retries took %v, want 4 × 50 ms", took)
-				}
-				e.awaitExit("c1")
-			})
-		})
-	}
-}
-
-func TestCreateGivesUpAfterTheLastAttempt(t *testing.T) {
-	never := libcontainerd.RetryPolicy{}
-	thrice := libcontainerd.RetryPolicy{Attempts: 3, Delay: time.Second, Growth: 2, Codes: []libcontainerd.Code{libcontainerd.CodeTimeout}}
-	plain := errors.New("not of HCS")
-	for name, c := range map[string]struct {
-		tp4    bool
-		policy *libcontainerd.RetryPolicy
-		answer error
-		calls  int
-		took   time.Duration
-	}{
-		"TP4":                          {true, nil, libcontainerd.CodeNotFound, 5, 200 * time.Millisecond},
-		"TP4, another code":            {true, nil, libcontainerd.CodeAccessDenied, 1, 0},
-		"TP4, no code at all":          {true, nil, plain, 1, 0},
-		"TP4, a code that was wrapped": {true, nil, fmt.Errorf("wrapped: %w", libcontainerd.CodeNotFound), 5, 200 * time.Millisecond},
-		"TP4, policy of the engine":    {true, &never, libcontainerd.CodeNotFound, 1, 0},
-		"released Windows":             {false, nil, libcontainerd.CodeNotFound, 1, 0},
-		"policy of the engine":         {false, &thrice, libcontainerd.CodeTimeout, 3, 3 * time.Second},
-		"policy, another code":         {false, &thrice, libcontainerd.CodeNotFound, 1, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var host []hcstest.Option
-				if c.tp4 {
-					host = append(host, hcstest.WithTP4())
-				}
-				var options []libcontainerd.RemoteOption
-				if c.policy != nil {
-					options = append(options, libcontainerd.WithRetryPolicy(*c.policy))
-				}
-				e := newEngine(t, hcstest.New(t, host...), options...)
-				failed := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpCreate, Fault: hcstest.Fault{Err: c.answer}})
-				began := time.Now()
-				err := e.Create("c1", spec("cmd"))
-				if !errors.Is(err, c.answer) {
-					t.Errorf("got error %v, want %v", err, c.answer)
-				}
-				if failed.Hits() != c.calls {
-					t.Errorf("%d calls, want %d", failed.Hits(), c.calls)
-				}
-				if took := time.Since(began); took != c.took {
-					t.Errorf("took %v, want %v", took, c.took)
-				}
-				e.wantEvents(t)
-			})
-		})
-	}
-}
-
-// D3: the log tells which attempt of how many failed.
-func TestAttemptsAreCountedInTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		logger, hook := test.NewNullLogger()
-		e := newEngine(t, hcstest.New(t, hcstest.WithTP4()), libcontainerd.WithLogger(logrus.NewEntry(logger)))
-		inject(hcstest.OpCreate, hcstest.Fault{Err: libcontainerd.CodeNotFound})(e.hcs)
-		if err := e.Create("c1", spec("cmd")); !errdefs.IsNotFound(err) {
-			t.Errorf("got %v", err)
-		}
-		var got []string
-		for _, entry := range hook.AllEntries() {
-			if entry.Level == logrus.WarnLevel {
-				got = append(got, fmt.Sprintf("%v of %v, %v", entry.Data["attempt"], entry.Data["attempts"], entry.Data["container"]))
-			}
-		}
-		if diff := cmp.Diff([]string{"1 of 5, c1", "2 of 5, c1", "3 of 5, c1", "4 of 5, c1"}, got); diff != "" {
-			t.Errorf("warnings (-want +got):\n%s", diff)
-		}
-	})
-}
-
-// D4: nobody waits for the next attempt of a create that is not wanted any more.
-func TestWaitForTheNextAttemptCanBeEnded(t *testing.T) {
-	for name, end := range map[string]func(e *engine) error{
-		"signal": func(e *engine) error { return e.Signal("c1", 9) },
-		"close":  func(e *engine) error { return e.Close() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, nil, libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{
-					Attempts: 2, Delay: time.Hour, Codes: []libcontainerd.Code{libcontainerd.CodeBusy},
-				}))
-				e.hcs.Fail(hcstest.OpCreate, "c1", libcontainerd.CodeBusy)
-				began := time.Now()
-				created := make(chan error, 1)
-				go func() { created <- e.Create("c1", spec(untilStopped...)) }()
-				synctest.Wait()
-				must(t, end(e))
-				if err := <-created; !errdefs.IsAborted(err) && !errdefs.IsFailedPrecondition(err) {
-					t.Errorf("got %v", err)
-				}
-				if took := time.Since(began); took != 0 {
-					t.Errorf("took %v", took)
-				}
-			})
-		})
-	}
-}
-
-// D5: of two creates of one id one reaches HCS.
+// Of two creates of one id one reaches HCS. See lessons_test.go: D5.
 func TestOfTwoCreatesOfOneIDOneReachesHCS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -267,36 +135,7 @@ func TestOfTwoCreatesOfOneIDOneReachesHCS(t *testing.T) {
 	})
 }
 
-// The 2016 client logged the whole spec.
-func TestSecretsAreNotLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const secret = "hush"
-		var log strings.Builder
-		logger := logrus.New()
-		logger.SetOutput(&log)
-		logger.SetLevel(logrus.TraceLevel)
-		e := newEngine(t, nil, libcontainerd.WithLogger(logrus.NewEntry(logger)))
-		s := spec("cmd", "/c", "exit 1")
-		s.Process.Env = []string{"PASSWORD=" + secret, "PASSWORD=again " + secret}
-		s.Windows.CredentialSpec = `{"secret":"` + secret + `"}`
-		s.Windows.FirstStart = true
-		must(t, e.Create("c1", s, libcontainerd.WithRestartManager(&restartManager{})))
-		e.awaitExit("c1")
-		e.hcs.Fail(hcstest.OpCreate, "", libcontainerd.CodeInvalidJSON)
-		if err := e.Create("c1", s); err == nil || strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v", err), secret) {
-			t.Errorf("got %+v", err)
-		}
-		e.hcs.Fail(hcstest.OpCreateProcess, "", libcontainerd.CodeFileNotFound)
-		if err := e.Create("c1", s); err == nil || strings.Contains(fmt.Sprintf("%+v", err), secret) {
-			t.Errorf("got %+v", err)
-		}
-		if text := log.String(); text == "" || strings.Contains(text, secret) {
-			t.Errorf("log: %s", text)
-		}
-	})
-}
-
-// A layer or a port in use is of the same kind.
+// A layer or a port in use has the same kind of error, but waiting does not help.
 func TestOnlyAnIDThatIsTakenIsWaitedFor(t *testing.T) {
 	for _, code := range []libcontainerd.Code{libcontainerd.CodeSharingViolation, 0x1392} {
 		synctest.Test(t, func(t *testing.T) {
@@ -312,7 +151,8 @@ func TestOnlyAnIDThatIsTakenIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Issue of old: "already exists" of an engine that died.
+// An engine that died may have left a stopped system. It does not keep Create from
+// using the id.
 func TestCreateClearsWhatAPreviousLifeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)
@@ -346,13 +186,6 @@ func TestCreateLeavesARunningSystemOfSomebodyElseAlone(t *testing.T) {
 		other.Wait()
 		must(t, other.Close())
 	})
-}
-
-func document(t *testing.T, hcs libcontainerd.ComputeService, id string, s libcontainerd.Spec) string {
-	t.Helper()
-	d, err := libcontainerd.Configuration(id, s, hcs)
-	must(t, err)
-	return d
 }
 
 // Create sends what Configuration shows, but for the owner of the client.
@@ -390,111 +223,232 @@ func TestBadSpecIsRefusedBeforeHCSIsAsked(t *testing.T) {
 	}
 }
 
-// A container that is signalled before it runs never does.
-func TestSignalEndsACreateThatIsUnderWay(t *testing.T) {
+func TestIDInUseIsRefusedAndTheFirstLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
-		hung := e.hcs.Hang(hcstest.OpStart, "c1")
-		created := make(chan error, 1)
-		go func() { created <- e.Create("c1", spec(untilStopped...)) }()
-		<-hung.Met()
-		if err := e.Signal("c1", 0); !errdefs.IsFailedPrecondition(err) {
-			t.Errorf("a container in creation runs: %v", err)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		for _, create := range map[string]func() error{
+			"create":  func() error { return e.Create("c1", spec("cmd")) },
+			"restore": func() error { return e.Restore("c1") },
+		} {
+			if err := create(); !errdefs.IsAlreadyExists(err) || !strings.Contains(err.Error(), "c1") {
+				t.Errorf("got %v", err)
+			}
 		}
+		must(t, e.Signal("c1", 0))
 		must(t, e.Signal("c1", 9))
-		hung.Release()
-		if err := <-created; !errdefs.IsAborted(err) {
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit c1 1067")
+	})
+}
+
+type failingOption struct{ err error }
+
+func (o failingOption) Apply(any) error { return o.err }
+
+func TestOptionThatFailsFailsCreateBeforeHCSIsAsked(t *testing.T) {
+	e := newEngine(t, nil)
+	failure := errors.New("no")
+	err := e.Create("c1", spec("cmd"), libcontainerd.WithRestartManager(nil), failingOption{failure}, libcontainerd.WithRestartManager(nil))
+	if !errors.Is(err, failure) {
+		t.Errorf("got %v", err)
+	}
+	if calls := e.hcs.Calls(); len(calls) > 0 {
+		t.Errorf("HCS was asked: %v", calls)
+	}
+}
+
+// A device id is a GUID, with both braces or with none.
+func TestDeviceIDWithOneBraceIsRefused(t *testing.T) {
+	const guid = "5B45201D-F2F2-4F3B-85BB-30FF1F953599"
+	for id, valid := range map[string]bool{
+		guid: true, "{" + guid + "}": true,
+		"{" + guid: false, guid + "}": false, "{{" + guid + "}}": false, "}" + guid + "{": false,
+	} {
+		t.Run(id, func(t *testing.T) {
+			s := spec("cmd")
+			s.Windows.Devices = []libcontainerd.Device{{ID: id, IDType: "class"}}
+			_, err := libcontainerd.Configuration("c1", s, hcstest.New(t))
+			if valid && err != nil || !valid && (!errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "windows.devices[0].id")) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// An error about a layer does not name the layer as a container.
+func TestErrorOfALayerIDNamesTheLayerAsALayer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		e.hcs.Fail(hcstest.OpLayerID, "app", libcontainerd.CodeAccessDenied)
+		err := e.Create("c1", spec("cmd"))
+		if !is(libcontainerd.CodeAccessDenied)(err) {
+			t.Fatalf("got %v", err)
+		}
+		for rest := err; rest != nil; rest = errors.Unwrap(rest) {
+			if described, ok := rest.(*libcontainerd.Error); ok && described.ContainerID != "c1" && described.ContainerID != "" { //nolint:errorlint // each link is looked at
+				t.Errorf("an error is of container %q: %v", described.ContainerID, err)
+			}
+		}
+		if text := err.Error(); strings.Contains(text, `container "app"`) || !strings.Contains(text, "app") || !strings.Contains(text, "c1") {
 			t.Errorf("got %v", err)
 		}
-		e.wantEvents(t)
 	})
 }
 
-func TestNewClientWithoutHCSSaysWhatToDo(t *testing.T) {
-	if _, err := libcontainerd.NewClient(nil, libcontainerd.WithComputeService(hcstest.New(t))); !errdefs.IsInvalidArgument(err) {
-		t.Errorf("nil backend: %v", err)
+// nothing is a HCS that answers some calls with neither a handle nor an error.
+type nothing struct {
+	*hcstest.Service
+	op hcstest.Op
+}
+
+func (s nothing) CreateComputeSystem(id, configuration string) (libcontainerd.ComputeSystem, error) {
+	if s.op == hcstest.OpCreate {
+		return nil, nil
 	}
-	for name, option := range map[string]libcontainerd.RemoteOption{
-		"service":           libcontainerd.WithComputeService(nil),
-		"owner":             libcontainerd.WithOwner(""),
-		"shutdown timeout":  libcontainerd.WithShutdownTimeout(0),
-		"terminate timeout": libcontainerd.WithTerminateTimeout(-1),
-		"logger":            libcontainerd.WithLogger(nil),
-		"attempts":          libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Attempts: -1}),
-		"growth":            libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Growth: 0.5}),
-		"delay":             libcontainerd.WithRetryPolicy(libcontainerd.RetryPolicy{Delay: -1}),
-		"option":            nil,
-	} {
-		if _, err := libcontainerd.New("", option); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+	system, err := s.Service.CreateComputeSystem(id, configuration)
+	return nothingSystem{system, s.op}, err
+}
+
+func (s nothing) OpenComputeSystem(id string) (libcontainerd.ComputeSystem, error) {
+	if s.op == hcstest.OpOpen {
+		return nil, nil
+	}
+	system, err := s.Service.OpenComputeSystem(id)
+	if err != nil {
+		return nil, err
+	}
+	return nothingSystem{system, s.op}, nil
+}
+
+type nothingSystem struct {
+	libcontainerd.ComputeSystem
+	op hcstest.Op
+}
+
+func (s nothingSystem) CreateProcess(config *libcontainerd.ProcessConfig) (libcontainerd.ComputeProcess, error) {
+	if s.op == hcstest.OpCreateProcess {
+		return nil, nil
+	}
+	return s.ComputeSystem.CreateProcess(config)
+}
+
+func (s nothingSystem) OpenProcess(pid uint32) (libcontainerd.ComputeProcess, error) {
+	if s.op == hcstest.OpOpenProcess {
+		return nil, nil
+	}
+	return s.ComputeSystem.OpenProcess(pid)
+}
+
+// A ComputeService that answers with neither a handle nor an error has failed.
+func TestNoHandleAndNoErrorIsAnError(t *testing.T) {
+	for _, op := range []hcstest.Op{hcstest.OpCreate, hcstest.OpCreateProcess, hcstest.OpOpen, hcstest.OpOpenProcess} {
+		t.Run(fmt.Sprint(op), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				s := spec(untilStopped...)
+				pid := orphan(t, hcs, "left", s)
+				e := newEngine(t, hcs, libcontainerd.WithComputeService(nothing{hcs, op}))
+				var err error
+				switch op {
+				case hcstest.OpCreate, hcstest.OpCreateProcess:
+					err = e.Create("c1", s)
+				case hcstest.OpOpen:
+					err = e.Restore("left")
+				default:
+					err = e.Restore("left", libcontainerd.WithReattach(s, pid))
+				}
+				if err == nil {
+					t.Error("it succeeded")
+				}
+				time.Sleep(time.Hour)
+				if n := e.count("start") + e.count("restore"); n > 0 {
+					t.Errorf("events %q", e.events())
+				}
+				endAll(t, hcs)
+			})
+		})
+	}
+}
+
+// A container that is being created can do nothing yet, and says so in whatever
+// isolation it will run.
+func TestContainerThatIsBeingCreatedCannotPause(t *testing.T) {
+	for isolation, s := range map[string]libcontainerd.Spec{"process": spec(untilStopped...), "hyperv": hyperv(untilStopped...)} {
+		for _, op := range []hcstest.Op{hcstest.OpHost, hcstest.OpLayerID, hcstest.OpCreate, hcstest.OpStart, hcstest.OpCreateProcess, hcstest.OpStdio} {
+			t.Run(fmt.Sprintf("%s/%s", isolation, op), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := newEngine(t, nil)
+					hung := e.hcs.Hang(op, "")
+					created := make(chan error, 1)
+					go func() { created <- e.Create("c1", s) }()
+					<-hung.Met()
+					for name, call := range map[string]func() error{
+						"pause":  func() error { return e.Pause("c1") },
+						"resume": func() error { return e.Resume("c1") },
+						"exec":   func() error { return e.AddProcess("c1", "p1", exec("cmd")) },
+					} {
+						if err := call(); !errdefs.IsFailedPrecondition(err) || errdefs.IsNotImplemented(err) {
+							t.Errorf("%s: %v", name, err)
+						}
+					}
+					hung.Release()
+					must(t, <-created)
+					must(t, e.Signal("c1", 9))
+					e.wantExit(t, "c1", time.Hour)
+				})
+			})
 		}
 	}
 }
 
-func TestCloseFailsWhileACallHangs(t *testing.T) {
+// Whoever uses a container while it is being created, or taken up, reads nothing that
+// is being written. Only the race detector sees it.
+func TestContainerIsUsedWhileItIsBroughtUp(t *testing.T) {
+	hcs := hcstest.New(t)
+	e := newEngine(t, hcs)
+	s := hyperv(untilStopped...)
+	var others sync.WaitGroup
+	stop := make(chan struct{})
+	for n := range 3 {
+		others.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				e.AddProcess("c1", fmt.Sprintf("p%d-%d", n, i), exec("cmd", "/c", "exit 0")) // no Cwd
+				e.Pause("c1")
+				e.Resume("c1")
+				e.Summary("c1")
+			}
+		})
+	}
+	for range 50 {
+		must(t, e.Create("c1", s))
+		n := e.count("exit c1 ")
+		e.Resume("c1")
+		must(t, e.Signal("c1", 9))
+		e.await("exit c1 ", n+1)
+	}
+	close(stop)
+	others.Wait()
+}
+
+// The compute system may stop while the Backend is being given the streams, and HCS not
+// tell the exit of the init process.
+func TestContainerThatStopsDuringItsStartEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil, libcontainerd.WithCallTimeout(time.Minute))
+		hcs := hcstest.New(t)
+		e := newEngine(t, hcs)
+		hcs.Hang(hcstest.OpWaitProcess, "c1")
+		e.onAttach = func(string, libcontainerd.IOPipe) error {
+			hcs.Crash("c1", libcontainerd.CodeUnexpectedExit)
+			synctest.Wait()
+			return nil
+		}
 		must(t, e.Create("c1", spec(untilStopped...)))
-		hung := e.hcs.Hang(hcstest.OpStatistics, "c1")
-		if _, err := e.Stats("c1"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("stats: %v", err)
-		}
-		began := time.Now()
-		if err := e.Close(); !errdefs.IsDeadlineExceeded(err) {
-			t.Errorf("close: %v", err)
-		}
-		if took := time.Since(began); took != time.Minute {
-			t.Errorf("took %v", took)
-		}
-		hung.Release()
-		synctest.Wait()
-		terminate(t, e.hcs, "c1")
+		e.wantExit(t, "c1", time.Minute)
 	})
-}
-
-func TestCloseDoesNotWaitForALeftover(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		e.hcs.Fail(hcstest.OpStart, "c1", libcontainerd.CodeUnexpectedExit)
-		stop := e.hcs.Hang(hcstest.OpStop, "c1")
-		if err := e.Create("c1", spec(untilStopped...)); err == nil {
-			t.Error("started")
-		}
-		time.Sleep(time.Second) // it is being ended in the background
-		began := time.Now()
-		if err := e.Close(); err != nil || time.Since(began) > time.Second {
-			t.Errorf("close took %v: %v", time.Since(began), err)
-		}
-		stop.Release()
-	})
-}
-
-func TestCloseClosesWhatHCSRefusedToClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		both(refusedTwice(hcstest.OpClose), refusedTwice(hcstest.OpCloseProcess))(e.hcs)
-		began := time.Now()
-		if err := e.Close(); err != nil || time.Since(began) > time.Second {
-			t.Errorf("close took %v: %v", time.Since(began), err)
-		}
-		terminate(t, e.hcs, "c1")
-	})
-}
-
-func list(t *testing.T, hcs libcontainerd.ComputeService) []libcontainerd.ComputeSystemInfo {
-	t.Helper()
-	systems, err := hcs.ComputeSystems("")
-	must(t, err)
-	return systems
-}
-
-// terminate ends a system that a closed client has left.
-func terminate(t *testing.T, hcs libcontainerd.ComputeService, id string) {
-	t.Helper()
-	s, err := hcs.OpenComputeSystem(id)
-	must(t, err)
-	must(t, s.Terminate())
-	s.Wait()
-	must(t, s.Close())
 }

@@ -36,7 +36,7 @@ func TestGuidesNameTestsThatExist(t *testing.T) {
 	for file, text := range guides(t) {
 		for _, name := range testName.FindAllStringSubmatch(text, -1) {
 			if !known[name[1]] {
-				t.Errorf("%s: there is no %s", file, name[1])
+				t.Errorf("%s names %s, which does not exist", file, name[1])
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func TestDocumentFieldsAreDescribed(t *testing.T) {
 		delete(described, field)
 	}
 	for field := range described {
-		t.Errorf("%s describes %s, which is no field", documentGuide, field)
+		t.Errorf("%s describes %s, which is not a field", documentGuide, field)
 	}
 }
 
@@ -40,7 +40,7 @@ func fieldsOf(structure reflect.Type, parent string) (names []string) {
 			name = parent + tag
 		}
 		inner := field.Type
-		if inner.Kind() != reflect.Struct { // one that is no pointer is described by its fields
+		if inner.Kind() != reflect.Struct { // its fields describe it
 			names = append(names, name)
 		}
 		if inner.Kind() == reflect.Slice {

@@ -162,7 +162,7 @@ func TestWindowsAdapterReadsEveryFieldOfTheDocument(t *testing.T) {
 		t.Fatal("client_windows.go has no containerConfig")
 	}
 	body, _, _ := strings.Cut(adapter, "\n}\n")
-	body = strings.ReplaceAll(body, "hcsshim.", "") // its types are no fields that are read
+	body = strings.ReplaceAll(body, "hcsshim.", "") // these are types, not fields
 	read := make(map[string]bool)
 	for _, match := range regexp.MustCompile(`\.([A-Z]\w*)`).FindAllStringSubmatch(body, -1) {
 		read[match[1]] = true

@@ -2,6 +2,7 @@ package libcontainerd_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,7 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// engine is a Backend that keeps what it hears, and reads all output.
+// engine is a Backend that keeps what it is told, and reads all output.
 type engine struct {
 	libcontainerd.Client
 	hcs *hcstest.Service
@@ -38,8 +39,8 @@ type engine struct {
 	reading sync.WaitGroup
 }
 
-// newEngine returns an engine on a simulated HCS of its own, closed when the
-// test ends.
+// newEngine returns an engine on hcs, or on a new simulated HCS if hcs is nil. It is
+// closed when the test ends.
 func newEngine(t testing.TB, hcs *hcstest.Service, options ...libcontainerd.RemoteOption) *engine {
 	t.Helper()
 	if hcs == nil {
@@ -82,7 +83,7 @@ func startEngine(log io.Writer, hcs *hcstest.Service, options ...libcontainerd.R
 	return e, err
 }
 
-// Close is the client's, and notes what begins after it.
+// Close closes the client, and notes the callbacks that begin after it.
 func (e *engine) Close() error {
 	e.mu.Lock()
 	e.closing = true
@@ -125,7 +126,7 @@ func (e *engine) StateChanged(id string, info libcontainerd.StateInfo) error {
 	e.log = append(e.log, line)
 	e.beginsLocked(line)
 	e.infos[id] = append(e.infos[id], info)
-	onState := e.onState // a test that has heard of the event may change it
+	onState := e.onState // a test may change it once it sees the event
 	e.mu.Unlock()
 	if onState != nil {
 		return onState(id, info)
@@ -218,20 +219,6 @@ func (e *engine) wantExit(t *testing.T, id string, limit time.Duration) libconta
 	return e.last(id)
 }
 
-// callbacks are all callbacks so far, AttachStreams included.
-func (e *engine) callbacks() []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.all)
-}
-
-// begunLate are the callbacks that began after Close had.
-func (e *engine) begunLate() []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.late)
-}
-
 // awaitExit waits for the exit of a container, and returns its event.
 func (e *engine) awaitExit(id string) libcontainerd.StateInfo {
 	e.await("exit "+id, 1)
@@ -271,6 +258,95 @@ func (e *engine) wantEvents(t *testing.T, want ...string) {
 	}
 }
 
+// checkExits fails the test unless each container that was started has one
+// exit, as its last event.
+func (e *engine) checkExits(t *testing.T) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, infos := range e.infos {
+		exits := 0
+		for _, info := range infos {
+			if info.State == libcontainerd.StateExit {
+				exits++
+			}
+		}
+		if exits != 1 || infos[len(infos)-1].State != libcontainerd.StateExit {
+			t.Errorf("events of %s: %+v", id, infos)
+		}
+	}
+}
+
+// checkOrder fails the test unless pauses and resumes alternate.
+func (e *engine) checkOrder(t *testing.T) {
+	t.Helper()
+	last := "resume"
+	for _, line := range e.events() {
+		word, _, _ := strings.Cut(line, " ")
+		switch word {
+		case "pause", "resume":
+			if word == last {
+				t.Errorf("%s follows a %s: %q", word, last, e.events())
+			}
+			last = word
+		case "start-container", "restore":
+			last = "resume"
+		}
+	}
+}
+
+// callbacks are all callbacks so far, AttachStreams included.
+func (e *engine) callbacks() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.all)
+}
+
+// countCallbacks is how many callbacks begin with prefix.
+func (e *engine) countCallbacks(prefix string) (n int) {
+	for _, line := range e.callbacks() {
+		if strings.HasPrefix(line, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// begunLate are the callbacks that began after Close had.
+func (e *engine) begunLate() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.late)
+}
+
+// endEngine is an engine that wants to know when a compute system that might still
+// run has ended.
+type endEngine struct {
+	*engine
+	ended chan string
+}
+
+func (e *endEngine) ComputeSystemEnded(id string) {
+	e.mu.Lock()
+	e.beginsLocked("ended " + id)
+	e.mu.Unlock()
+	e.ended <- id
+}
+
+// newEndEngine is newEngine for an endEngine.
+func newEndEngine(t *testing.T, hcs *hcstest.Service, options ...libcontainerd.RemoteOption) *endEngine {
+	t.Helper()
+	e := &endEngine{engine: newEngine(t, hcs), ended: make(chan string, 100)}
+	logger, _ := newLog()
+	client, err := libcontainerd.NewClient(e, append([]libcontainerd.RemoteOption{
+		libcontainerd.WithComputeService(hcs), libcontainerd.WithLogger(logger),
+	}, options...)...)
+	must(t, err)
+	must(t, e.Client.Close())
+	e.Client = client
+	return e
+}
+
 // spec is a container with process isolation that runs args.
 func spec(args ...string) libcontainerd.Spec {
 	return libcontainerd.Spec{
@@ -296,6 +372,17 @@ func hyperv(args ...string) libcontainerd.Spec {
 // untilStopped is a command line that runs until it is ended.
 var untilStopped = []string{"ping", "-t", "localhost"}
 
+// exec is a process that runs args.
+func exec(args ...string) libcontainerd.Process { return libcontainerd.Process{Args: args} }
+
+// errRefused is what a callback answers that refuses.
+var errRefused = errors.New("refused")
+
+// is reports whether an error is target.
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
 // must fails the test on an error.
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -304,7 +391,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// restartManager is scripted: it answers one entry per exit, and no more.
+// restartManager is scripted: it takes one answer for each exit, and then says no.
 type restartManager struct {
 	mu        sync.Mutex // guards following
 	answers   []func() (bool, chan error, error)

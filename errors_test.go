@@ -251,8 +251,8 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
-// What an engine returns from a callback is about the engine: its numbers are no
-// codes of Windows, and only it knows what they mean.
+// An error that an engine returns from a callback is about the engine: its numbers are
+// not codes of Windows, and only the engine knows what they mean.
 func TestErrorsOfTheBackendHaveNoCode(t *testing.T) {
 	own := errors.New("own")
 	for name, cause := range map[string]error{

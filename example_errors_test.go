@@ -150,7 +150,7 @@ func Example_errMayStillRun() {
 	defer client.Close()
 
 	for _, op := range []hcstest.Op{hcstest.OpShutdown, hcstest.OpTerminate} {
-		service.Inject(hcstest.Rule{Op: op, Fault: hcstest.Fault{Err: libcontainerd.CodeFail}})
+		inject(op, hcstest.Fault{Err: libcontainerd.CodeFail})(service)
 	}
 	if err := client.Create("web1", webServer("cmd", "/c", "exit 3")); err != nil {
 		fmt.Println(err)

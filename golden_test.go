@@ -108,7 +108,7 @@ func readSpec(t *testing.T, file string) libcontainerd.Spec {
 	return spec
 }
 
-// Lesson 9.
+// A translation does not change the spec that it reads. See lessons_test.go: 9.
 func TestTranslationLeavesTheSpecAlone(t *testing.T) {
 	const file = "testdata/translate/2016-everything.json"
 	spec := readSpec(t, file)
@@ -120,7 +120,7 @@ func TestTranslationLeavesTheSpecAlone(t *testing.T) {
 	}
 }
 
-// Lesson D11.
+// One spec has one document, byte for byte. See lessons_test.go: D11.
 func TestDocumentIsStable(t *testing.T) {
 	spec := readSpec(t, "testdata/translate/2016-tp4-ports.json")
 	service := hcstest.New(t, hcstest.WithTP4())

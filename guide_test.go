@@ -43,7 +43,7 @@ func TestDocumentExamplesAreGolden(t *testing.T) {
 }
 
 // features says for each row of the README's table of features how to ask for it. Each of
-// the functions is tried on a container of its own.
+// the functions is tried on a new container.
 var features = map[string][]func(*libcontainerd.Spec){
 	"start, exec, signals, console size; 32-bit exit codes with their names": {func(s *libcontainerd.Spec) {
 		s.Process.Terminal, s.Process.InitialConsoleSize = true, [2]int{25, 80}

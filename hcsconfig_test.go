@@ -36,7 +36,7 @@ func hypervSpec() Spec {
 	return spec
 }
 
-// Lessons 7, 8, 9, D11.
+// Each field of the spec is in the document, in its unit. See lessons_test.go: 7, 8, 9, D11.
 func TestDocumentFieldsFollowTheSpec(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -82,7 +82,8 @@ func TestDocumentFieldsFollowTheSpec(t *testing.T) {
 	}
 }
 
-// Lessons 1, 2, 3, D10.
+// With Hyper-V isolation the document has a utility VM and the layer folder, and not a
+// volume path. See lessons_test.go: 1, 2, 3, D10.
 func TestHyperVContainerHasNoVolumeButItsOwnVM(t *testing.T) {
 	spec := hypervSpec()
 	spec.Root.Path = `\\?\Volume{66d1ef4c-7a00-11e6-8948-00155ddbef9d}` // as a 2016 engine may send it
@@ -115,7 +116,7 @@ func TestDocumentCarriesTheClientsSettings(t *testing.T) {
 	}
 }
 
-// Lesson 9.
+// A limit that HCS will ignore is a warning. See lessons_test.go: 9.
 func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 	limits := func(s *Spec) {
 		s.Windows.Resources.CPU = &CPU{Count: new(uint64(2)), Shares: new(uint64(5)), Percent: new(int64(50))}
@@ -157,7 +158,7 @@ func TestTranslationWarnsOfWhatHCSWillNotDo(t *testing.T) {
 	}
 }
 
-// Lesson D11.
+// An error about a port binding names the port and the field. See lessons_test.go: D11.
 func TestBadPortBindingsAreNamed(t *testing.T) {
 	bind := func(hostPorts ...string) []nat.PortBinding {
 		var bindings []nat.PortBinding
@@ -209,7 +210,7 @@ func TestBadPortBindingsAreNamed(t *testing.T) {
 	}
 }
 
-// Lessons 12, 13, 60.
+// A build that does not know a feature refuses it. See lessons_test.go: 12, 13, 60.
 func TestOldBuildsRefuseWhatTheyDoNotKnow(t *testing.T) {
 	spec := processSpec()
 	spec.Windows.Pipes = []Pipe{{`\\.\pipe\a`, "a"}}
@@ -267,7 +268,8 @@ func TestFailuresOfTheServiceAreNotBadInput(t *testing.T) {
 	}
 }
 
-// Lesson 4.
+// Of the layers that have a utility VM, the topmost one provides it. See
+// lessons_test.go: 4.
 func TestUtilityVMIsThatOfTheTopmostLayerThatHasOne(t *testing.T) {
 	broken := errors.New("broken")
 	exists := func(folder string) (bool, error) {

@@ -31,8 +31,8 @@ type ledger struct {
 	accounts map[string]*account
 	errs     []error
 	figures  figures
-	closing  bool // Close has begun: exits are owed no more
-	closed   bool // Close has returned: no callback begins any more
+	closing  bool // Close has begun: exits are no longer owed
+	closed   bool // Close has returned: no callback may begin
 	overdue  int  // callbacks that began all the same
 }
 
@@ -119,7 +119,7 @@ func (l *ledger) create(id string, spec libcontainerd.Spec, options ...libcontai
 	l.figures.Lives++
 	switch {
 	case err == nil && a.starts == 0:
-		l.fault(id, "create returned before the start was heard of")
+		l.fault(id, "create returned before the start was reported")
 	case err == nil:
 	case a.stage == down, a.stage == handed, a.stage == refused:
 		l.checkOwed(id, a, "the failure of create")
@@ -196,7 +196,7 @@ func (l *ledger) checkOwed(id string, a *account, what string) {
 	}
 }
 
-// Close is the client's, after which no callback begins.
+// Close closes the client, after which no callback may begin.
 func (l *ledger) Close() error {
 	l.mu.Lock()
 	l.closing = true
@@ -208,8 +208,8 @@ func (l *ledger) Close() error {
 	return err
 }
 
-// settle ends the account of a container that is down. Every event of its that
-// may come later is one too many.
+// settle ends the account of a container that is down. Each event that comes later is
+// one too many.
 func (l *ledger) settle(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,6 +1,7 @@
 package libcontainerd_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -40,8 +41,8 @@ func (s afterthought) CreateComputeSystem(id, configuration string) (libcontaine
 	return nil, libcontainerd.CodeOperationTimeout
 }
 
-// What HCS does not end when it should is ended as soon as it can be, also when
-// nobody asks again.
+// If HCS does not end a system when it should, the client ends it as soon as it can,
+// also when nobody asks again.
 func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 	refuse := func(op hcstest.Op, times int) func(*hcstest.Service) {
 		return func(h *hcstest.Service) {
@@ -86,7 +87,7 @@ func TestWhatHCSDoesNotEndIsEndedLater(t *testing.T) {
 				lists := len(hcs.Calls(hcstest.OpList))
 				time.Sleep(3 * time.Hour)
 				if n := len(hcs.Calls(hcstest.OpList)) - lists; n > 0 {
-					t.Errorf("HCS was asked %d times for what is no more", n)
+					t.Errorf("HCS was asked %d times for systems that have ended", n)
 				}
 			})
 		})
@@ -128,7 +129,8 @@ func TestLateCreateIsEndedAfterAnotherLifeOfTheID(t *testing.T) {
 	})
 }
 
-// The claim on a container that did not stop outlives that on a create that failed.
+// A create fails while a container of that id has not stopped. The client still ends
+// the container.
 func TestContainerThatDidNotStopIsEndedThoughACreateFailsMeanwhile(t *testing.T) {
 	for name, create := range map[string]hcstest.Fault{
 		"refused":              {Err: libcontainerd.CodeRPCFailed},
@@ -160,7 +162,7 @@ func TestContainerThatDidNotStopIsEndedThoughACreateFailsMeanwhile(t *testing.T)
 	}
 }
 
-// A restart may end what its own former life has left.
+// A restart may end the system of the life before.
 func TestRestartEndsTheLifeThatDidNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -179,7 +181,8 @@ func TestRestartEndsTheLifeThatDidNotStop(t *testing.T) {
 	})
 }
 
-// However long a former life takes to end: its id has the grace to be free after it.
+// However long a former life takes to end, the client waits a grace after it for the id
+// to be free.
 func TestIDIsWaitedForFromTheEndOfItsFormerLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -196,7 +199,8 @@ func TestIDIsWaitedForFromTheEndOfItsFormerLife(t *testing.T) {
 	})
 }
 
-// A claim that comes up while HCS is asked about an older one is not lost with it.
+// While HCS is asked about a leftover, another one appears under the same id. It is not
+// forgotten with the first.
 func TestNewLeftoverUnderAnOldIDIsEndedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -208,7 +212,7 @@ func TestNewLeftoverUnderAnOldIDIsEndedToo(t *testing.T) {
 			}
 		}
 		// HCS has nothing under the id then, but is slow to say so.
-		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpList, Times: 1, Fault: hcstest.Fault{Delay: time.Minute, Done: true}})
+		once(hcstest.OpList, hcstest.Fault{Delay: time.Minute, Done: true})(e.hcs)
 		fail(false)
 		synctest.Wait()
 		fail(true)
@@ -220,7 +224,7 @@ func TestNewLeftoverUnderAnOldIDIsEndedToo(t *testing.T) {
 	})
 }
 
-// What is ended later is the system of then, not one that the id means now.
+// The client ends the system that was left, not the one that has the id now.
 func TestWhatIsEndedLaterIsNoNewContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -269,7 +273,7 @@ func TestWhatIsOpenedLateIsNoNewContainer(t *testing.T) {
 	})
 }
 
-// Nothing but HCS itself knows of what is ended later.
+// While a leftover waits for its end, the methods of the client do not find it.
 func TestWhatIsEndedLaterIsNoContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -301,9 +305,10 @@ func (s slowToFree) ComputeSystems(owner string) ([]libcontainerd.ComputeSystemI
 	return append(systems, libcontainerd.ComputeSystemInfo{ID: "c1", Owner: libcontainerd.DefaultOwner, State: "Stopped"}), err
 }
 
-// Failure 10, D15: an id may stay taken for a moment after its system has stopped.
+// An id may stay taken for a moment after its system has stopped. See
+// lessons_test.go: F10, D15.
 func TestIDThatIsStillTakenIsWaitedFor(t *testing.T) {
-	for name, listed := range map[string]bool{"listed as stopped": true, "listed no more": false} {
+	for name, listed := range map[string]bool{"listed as stopped": true, "no longer listed": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hcs := hcstest.New(t)
@@ -321,7 +326,7 @@ func TestIDThatIsStillTakenIsWaitedFor(t *testing.T) {
 				e.await("exit c1", 2)
 				e.wantEvents(t, "start-container c1", "restart c1 4", "start-container c1", "exit c1 4", "start-container c1", "exit c1 5")
 
-				hcs.Inject(hcstest.Rule{Op: hcstest.OpCreate, Fault: hcstest.Fault{Err: taken}})
+				inject(hcstest.OpCreate, hcstest.Fault{Err: taken})(hcs)
 				began := time.Now()
 				if err := e.Create("c1", spec("cmd")); !errdefs.IsAlreadyExists(err) || time.Since(began) != libcontainerd.DefaultGrace {
 					t.Errorf("gave up after %v: %v", time.Since(began), err)
@@ -338,7 +343,7 @@ func (s allOwners) ComputeSystems(string) ([]libcontainerd.ComputeSystemInfo, er
 	return s.Service.ComputeSystems("")
 }
 
-// A create that fails tells nothing of what HCS has under the id.
+// A create that fails does not prove that the system under the id is ours.
 func TestFailedCreateEndsNobodyElsesSystem(t *testing.T) {
 	for name, c := range map[string]struct {
 		owner string
@@ -372,6 +377,66 @@ func TestFailedCreateEndsNobodyElsesSystem(t *testing.T) {
 				must(t, other.Terminate())
 				other.Wait()
 				must(t, other.Close())
+			})
+		})
+	}
+}
+
+// An engine that was told that the compute system of an exit may still be there is
+// told when it is not.
+func TestEngineIsToldThatTheSystemHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		e := newEndEngine(t, hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.Create("c2", spec(untilStopped...)))
+		both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeFail}),
+			inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeFail}))(hcs)
+		hcs.ExitProcess("c1", e.last("c1").Pid, 4)
+		exit := e.wantExit(t, "c1", time.Hour)
+		if !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
+			t.Errorf("exit %+v", exit)
+		}
+		hcs.Heal()
+		time.Sleep(time.Hour)
+		if len(e.ended) != 1 || <-e.ended != "c1" {
+			t.Error("the engine was not told, or not once")
+		}
+		must(t, e.Signal("c2", 9))
+		e.wantExit(t, "c2", time.Hour)
+		time.Sleep(time.Hour)
+		if len(e.ended) > 0 {
+			t.Error("the engine was told of an end that it knew of")
+		}
+		endAll(t, hcs)
+	})
+}
+
+// A client that is closed does not tell the engine of the leftovers that it ended.
+func TestEngineOfAClosedClientIsToldOfNoEnd(t *testing.T) {
+	for _, op := range []hcstest.Op{hcstest.OpList, hcstest.OpOpen, hcstest.OpTerminate, hcstest.OpStop} {
+		t.Run(string(op), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				e := newEndEngine(t, hcs)
+				must(t, e.Create("c1", spec(untilStopped...)))
+				both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeFail}),
+					inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeFail}))(hcs)
+				hcs.ExitProcess("c1", e.last("c1").Pid, 4)
+				e.wantExit(t, "c1", time.Hour)
+				hcs.Heal()
+				hung := hcs.Inject(hcstest.Rule{Op: op, Fault: hcstest.Fault{Hang: true}})
+				<-hung.Met()
+				go func() {
+					time.Sleep(time.Second)
+					hung.Release()
+				}()
+				must(t, e.Close())
+				time.Sleep(time.Hour)
+				if len(e.ended) > 0 {
+					t.Error("the engine was told")
+				}
+				endAll(t, hcs)
 			})
 		})
 	}

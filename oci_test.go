@@ -29,7 +29,8 @@ func ociProcessSpec() *specs.Spec {
 	}
 }
 
-// Lessons 11, 12, 13, 14, 18.
+// Each field of an OCI document that HCS has a use for is in the Spec. See
+// lessons_test.go: 11, 12, 13, 14, 18.
 func TestSpecFromOCICarriesEveryField(t *testing.T) {
 	document := &specs.Spec{
 		Version:  specs.Version,
@@ -126,7 +127,7 @@ func TestSpecFromOCIOfHyperV(t *testing.T) {
 	}
 }
 
-// Lesson 17.
+// A command line is not quoted again. See lessons_test.go: 17.
 func TestCommandLineOfOCIIsTakenVerbatim(t *testing.T) {
 	document := ociProcessSpec()
 	document.Process.CommandLine = `cmd /c "echo "a" | findstr a"`
@@ -149,7 +150,7 @@ func TestConsoleSizeNeedsATerminal(t *testing.T) {
 	}
 }
 
-// Lesson 14.
+// A credential spec may be an object or its text. See lessons_test.go: 14.
 func TestCredentialSpecIsAnObjectOrItsText(t *testing.T) {
 	const object = `{"CmsPlugins":["ActiveDirectory"]}`
 	tests := []struct {
@@ -190,7 +191,8 @@ func TestCredentialSpecIsAnObjectOrItsText(t *testing.T) {
 	}
 }
 
-// Lessons 5, 6, 13, 23, P6.
+// An error about a field names its path in the OCI document. See lessons_test.go: 5, 6, 13, 23,
+// P6.
 func TestBadOCIFieldsAreNamed(t *testing.T) {
 	const (
 		bad    = false // an invalid argument
@@ -442,7 +444,7 @@ func TestSpecFromOCIReportsAllAtOnce(t *testing.T) {
 	}
 }
 
-// Lessons 6, P6.
+// A part of the document that is nil does not panic. See lessons_test.go: 6, P6.
 func TestSpecFromOCIToleratesNilPointers(t *testing.T) {
 	for _, s := range []*specs.Spec{
 		nil,

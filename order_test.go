@@ -81,8 +81,8 @@ func newStressLedger(t *testing.T, latency time.Duration) (*ledger, *hcstest.Ser
 	return l, hcs
 }
 
-// Pauses and resumes are heard of in the order in which they happened, however many
-// pause and resume.
+// The Backend is told of pauses and resumes in the order in which they happened,
+// however many goroutines pause and resume.
 func TestPausesAndResumesAreHeardOfInTheirOrder(t *testing.T) {
 	for _, latency := range []time.Duration{0, time.Millisecond} {
 		t.Run(latency.String(), func(t *testing.T) {
@@ -142,8 +142,7 @@ func (hasty) ShouldRestart(uint32) (bool, chan error, error) { return oneIn(2), 
 
 func (hasty) Cancel() error { return nil }
 
-// Neither a pause nor a resume is heard of after the exit, the restart, or in the next
-// life.
+// The Backend is told of no pause and no resume of a life after its exit or restart.
 func TestPausesAndResumesBelongToTheirLife(t *testing.T) {
 	l, hcs := newStressLedger(t, 0)
 	var workers []func(int)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-609fd248/libcontainerd"
+	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
 // caught calls f and returns what it panicked with, or "gone" if f has ended its
@@ -29,8 +30,8 @@ func caught(f func()) (what any) {
 	return <-done
 }
 
-// A Backend that panics, or ends its goroutine, in an engine that recovers, holds
-// neither an id, nor a name, nor a later event. The panic reaches who has called.
+// A Backend panics, or ends its goroutine, and the engine recovers. The id and the name
+// are free, and later events are delivered. The caller sees the panic.
 func TestBackendThatPanicsHoldsNothing(t *testing.T) {
 	s := hyperv(untilStopped...)
 	for name, c := range map[string]struct {
@@ -147,5 +148,83 @@ func TestExecOfAStartThatPanicsHasItsExit(t *testing.T) {
 		e.Signal("c1", 9)
 		time.Sleep(time.Hour)
 		endAll(t, e.hcs)
+	})
+}
+
+// If a start fails because the Backend panics, the Backend is told of the exits of all
+// exec'd processes, also if it panics when it is told of the first.
+func TestBackendThatPanicsAgainGetsAllExits(t *testing.T) {
+	s := spec(untilStopped...)
+	for name, start := range map[string]func(e *engine, pid uint32) error{
+		"create":   func(e *engine, _ uint32) error { return e.Create("c1", s) },
+		"reattach": func(e *engine, pid uint32) error { return e.Restore("c1", libcontainerd.WithReattach(s, pid)) },
+	} {
+		for how, fail := range map[string]func(){
+			"panics":             func() { panic("boom") },
+			"ends its goroutine": runtime.Goexit,
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					hcs := hcstest.New(t)
+					pid := uint32(0)
+					if name == "reattach" {
+						pid = orphan(t, hcs, "c1", s)
+					}
+					e := newEngine(t, hcs)
+					e.onState = func(_ string, info libcontainerd.StateInfo) error {
+						if info.State != libcontainerd.StateExit {
+							fail()
+						}
+						return nil
+					}
+					e.onAttach = func(name string, _ libcontainerd.IOPipe) error {
+						if name != "c1" {
+							return nil
+						}
+						for _, exec := range []string{"p1", "p2", "p3"} {
+							must(t, e.AddProcess("c1", exec, libcontainerd.Process{Args: untilStopped}))
+						}
+						return nil
+					}
+					want := map[string]any{"panics": "boom", "ends its goroutine": "gone"}[how]
+					if what := caught(func() { start(e, pid) }); what != want {
+						t.Errorf("the caller sees %v, want %v", what, want)
+					}
+					if n := e.count("exit-process c1/"); n != 3 {
+						t.Errorf("%d exits of 3: %q", n, e.events())
+					}
+					e.onAttach, e.onState = nil, nil
+					must(t, e.Restore("c1")) // what a reattach has left, and the id is free
+				})
+			})
+		}
+	}
+}
+
+// panicky is an engine that panics when it is told that a compute system has ended.
+type panicky struct{ *engine }
+
+func (panicky) ComputeSystemEnded(string) { panic("boom") }
+
+// The Create that finds the former life ended has made a system already.
+func TestBackendThatPanicsWhenToldOfAnEndKeepsNoSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		orphan(t, hcs, "c1", spec(untilStopped...))
+		e := newEngine(t, hcs)
+		client, err := libcontainerd.NewClient(panicky{e}, libcontainerd.WithComputeService(hcs))
+		must(t, err)
+		must(t, e.Client.Close())
+		e.Client = client
+		hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeInvalidParameter)
+		must(t, e.Restore("c1"))
+		if what := caught(func() { e.Create("c1", spec(untilStopped...)) }); what != "boom" {
+			t.Errorf("the caller sees %v", what)
+		}
+		synctest.Wait()
+		if systems := list(t, hcs); len(systems) > 0 {
+			t.Errorf("left: %v", systems)
+		}
+		must(t, e.Restore("c1"))
 	})
 }

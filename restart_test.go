@@ -31,7 +31,8 @@ func TestRestartManagerStartsTheContainerAgain(t *testing.T) {
 	})
 }
 
-// Lesson 22, D22: writes of a later boot are flushed.
+// From the second start on HCS flushes writes while the container boots. See
+// lessons_test.go: 22, D22.
 func TestRestartIsNoFirstStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -51,7 +52,7 @@ func TestRestartIsNoFirstStart(t *testing.T) {
 	})
 }
 
-// D21: the restart manager is asked, and told, with no lock held.
+// The client holds no lock when it calls the restart manager. See lessons_test.go: D21.
 func TestRestartManagerMayCallTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -138,7 +139,7 @@ func TestRestartThatIsNotToBe(t *testing.T) {
 	}
 }
 
-// Lessons 31, D22: a restart that fails does not stay a restart for ever.
+// If a restart fails, the container exits. See lessons_test.go: 31, D22.
 func TestRestartThatFailsIsAnExit(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*engine)
@@ -178,8 +179,6 @@ func TestRestartThatFailsIsAnExit(t *testing.T) {
 	}
 }
 
-var errRefused = errors.New("refused")
-
 func TestSignalEndsARestartThatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -197,8 +196,8 @@ func TestSignalEndsARestartThatIsUnderWay(t *testing.T) {
 	})
 }
 
-// What the former life of a container could not end is no matter once HCS has
-// given its id to the next one.
+// The client could not end the former life of a container. Once HCS has given the id to
+// the next life, the client does not look for the former one.
 func TestRestartForgetsWhatItsFormerLifeLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -227,8 +226,8 @@ func TestRestartForgetsWhatItsFormerLifeLeft(t *testing.T) {
 	})
 }
 
-// A kill is an exit like any other for the restart manager: the policy is the
-// engine's.
+// The client asks the restart manager also after a kill: the engine decides what a kill
+// means for a restart. See lessons_test.go: D37.
 func TestRestartManagerIsAskedAfterASignalToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -242,13 +241,152 @@ func TestRestartManagerIsAskedAfterASignalToo(t *testing.T) {
 	})
 }
 
-func TestCloseEndsAPendingRestart(t *testing.T) {
+// Signal ends a restart also while the restart manager is being asked about it.
+func TestSignalWhileTheRestartManagerIsAsked(t *testing.T) {
+	for _, sig := range []int{9, 15} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, nil)
+			asked, answer := make(chan bool), make(chan bool)
+			rm := &restartManager{answers: []func() (bool, chan error, error){func() (bool, chan error, error) {
+				close(asked)
+				<-answer
+				return true, closedChannel(), nil
+			}}}
+			must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+			<-asked
+			must(t, e.Signal("c1", sig))
+			close(answer)
+			exit := e.wantExit(t, "c1", time.Hour)
+			if exit.ExitCode != 4 || e.count("start-container") != 1 {
+				t.Errorf("signal %d: events %q", sig, e.events())
+			}
+		})
+	}
+}
+
+// restartManager2016 waits as the one of 2016 does: its goroutine sends what ended
+// the wait on a channel without a buffer.
+type restartManager2016 struct {
+	answer chan error
+	cancel chan struct{}
+	ended  chan struct{} // closed when its goroutine has ended
+	wait   time.Duration
+	asked  bool
+}
+
+func (rm *restartManager2016) ShouldRestart(uint32) (bool, chan error, error) {
+	if rm.asked {
+		return false, nil, nil
+	}
+	rm.asked = true
+	go func() {
+		defer close(rm.ended)
+		timer := time.NewTimer(rm.wait)
+		defer timer.Stop()
+		select {
+		case <-rm.cancel:
+			rm.answer <- errRestartCancelled
+			close(rm.answer)
+		case <-timer.C:
+			close(rm.answer)
+		}
+	}()
+	return true, rm.answer, nil
+}
+
+func (rm *restartManager2016) Cancel() error {
+	close(rm.cancel)
+	return nil
+}
+
+func newRestartManager2016(wait time.Duration) *restartManager2016 {
+	return &restartManager2016{answer: make(chan error), cancel: make(chan struct{}), ended: make(chan struct{}), wait: wait}
+}
+
+var errRestartCancelled = errors.New("restart cancelled")
+
+// What a restart manager sends after a cancel is taken from it.
+func TestCancelledRestartManagerIsHeardOut(t *testing.T) {
+	for _, sig := range []int{9, 15} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, nil)
+			rm := newRestartManager2016(time.Hour)
+			must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+			e.await("restart c1 4", 1)
+			synctest.Wait()
+			must(t, e.Signal("c1", sig))
+			exit := e.wantExit(t, "c1", time.Minute)
+			if exit.ExitCode != 4 || exit.Err != nil && !is(errRestartCancelled)(exit.Err) {
+				t.Errorf("signal %d: exit %+v", sig, exit)
+			}
+			time.Sleep(time.Minute)
+			select {
+			case <-rm.ended:
+			case _, sent := <-rm.answer:
+				if sent {
+					t.Errorf("signal %d: nobody had taken the answer", sig)
+				}
+				<-rm.ended
+			}
+		})
+	}
+}
+
+// A restart manager answers its Cancel late, on a channel without a buffer. The client
+// takes the answer, although it is closed meanwhile.
+func TestAnswerToACancelIsTakenWhileTheClientCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(make(chan error))}}
-		must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
+		answer, cancel := make(chan error), make(chan struct{})
+		e := newEngine(t, hcstest.New(t))
+		rm := &restartManager{
+			answers:  []func() (bool, chan error, error){restartWith(answer)},
+			onCancel: func() { close(cancel) },
+		}
+		go func() {
+			<-cancel
+			time.Sleep(time.Second)
+			answer <- errRefused // for ever, if nobody takes it
+		}()
+		must(t, e.Create("c1", spec("cmd", "/c", "exit 0"), libcontainerd.WithRestartManager(rm)))
 		e.await("restart c1", 1)
+		synctest.Wait()
+		must(t, e.Signal("c1", 9))
 		must(t, e.Close())
-		e.wantEvents(t, "start-container c1", "restart c1 4")
+		select {
+		case answer <- nil:
+			t.Error("the answer is waited for after Close")
+		default:
+		}
 	})
+}
+
+// A restart fails. If a compute system may still run, from the failed start or from the
+// life before, the exit says so.
+func TestExitOfAFailedRestartTellsWhatMayStillRun(t *testing.T) {
+	for name, arrange := range map[string]func(hcs *hcstest.Service){
+		"of the failed start": func(hcs *hcstest.Service) {
+			hcs.Inject(hcstest.Rule{Op: hcstest.OpCreateProcess, Skip: 1, Times: 1, Fault: hcstest.Fault{Err: libcontainerd.CodeFileNotFound}})
+			hcs.Inject(hcstest.Rule{Op: hcstest.OpStop, Skip: 1, Fault: hcstest.Fault{Hang: true}})
+		},
+		"of the life before": func(hcs *hcstest.Service) { hcs.Hang(hcstest.OpStop, "c1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				p := newEndEngine(t, hcs)
+				arrange(hcs)
+				rm := &restartManager{answers: []func() (bool, chan error, error){restartWith(closedChannel())}}
+				must(t, p.Create("c1", spec("cmd", "/c", "exit 0"), libcontainerd.WithRestartManager(rm)))
+				exit := p.wantExit(t, "c1", 2*time.Hour)
+				if !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
+					t.Errorf("exit: %v", exit.Err)
+				}
+				hcs.Heal()
+				time.Sleep(10 * time.Minute)
+				if n := len(p.ended); n != 1 {
+					t.Errorf("end told %d times", n)
+				}
+			})
+		})
+	}
 }

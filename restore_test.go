@@ -1,33 +1,19 @@
 package libcontainerd_test
 
 import (
-	"context"
 	"errors"
-	"io"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// orphan leaves a running container of an engine that died, and returns the pid
-// of its init process.
-func orphan(t *testing.T, hcs *hcstest.Service, id string, s libcontainerd.Spec) uint32 {
-	t.Helper()
-	dead := newEngine(t, hcs)
-	must(t, dead.Create(id, s))
-	synctest.Wait()
-	must(t, dead.Close())
-	dead.wantEvents(t, "start-container "+id)
-	return dead.last(id).Pid
-}
-
-// Lessons 38, 54, D43, P2: a container of a former engine is ended, waited for, and
-// reported.
+// Restore ends a container of a former engine, waits for its end, and reports the
+// exit. See lessons_test.go: 38, 54, D43, P2.
 func TestRestoreEndsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)
@@ -61,7 +47,8 @@ func TestRestoreEndsWhatIsLeft(t *testing.T) {
 	})
 }
 
-// What became of a container that HCS does not open is not known.
+// If HCS does not open a container, its end is unknown: Restore fails and reports no
+// exit.
 func TestRestoreThatFailsReportsNoExit(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*hcstest.Service)
@@ -88,32 +75,7 @@ func TestRestoreThatFailsReportsNoExit(t *testing.T) {
 	}
 }
 
-func TestReattachTakesUpARunningContainer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hcs := hcstest.New(t)
-		s := spec(untilStopped...)
-		pid := orphan(t, hcs, "c1", s)
-		e := newEngine(t, hcs)
-		must(t, e.Restore("c1", libcontainerd.WithReattach(s, pid)))
-		if info := e.last("c1"); info.State != libcontainerd.StateRestore || info.Pid != pid {
-			t.Errorf("got %+v", info)
-		}
-		must(t, e.AddProcess("c1", "p1", exec("cmd", "/c", "exit 1")))
-		e.await("exit-process c1/p1 1", 1)
-		pids, err := e.GetPidsForContainer("c1")
-		if err != nil || len(pids) != 1 || pids[0] != int(pid) {
-			t.Errorf("pids %v, %v", pids, err)
-		}
-		must(t, e.Signal("c1", 15))
-		exit := e.awaitExit("c1")
-		if exit.Pid != pid || exit.ExitCode != 0xc000013a {
-			t.Errorf("exit %+v", exit)
-		}
-		e.wantEvents(t, "restore c1", "exit-process c1/p1 1", "exit c1 3221225786")
-	})
-}
-
-// Lesson 15: of several options each one holds.
+// Of several options each one holds. See lessons_test.go: 15.
 func TestEveryOptionOfARestoreHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)
@@ -130,149 +92,119 @@ func TestEveryOptionOfARestoreHolds(t *testing.T) {
 	})
 }
 
-// Lesson 57: a container that was paused is paused still.
-func TestReattachTakesUpAPausedContainer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hcs := hcstest.New(t)
-		s := hyperv(untilStopped...)
-		dead := newEngine(t, hcs)
-		must(t, dead.Create("c1", s))
-		must(t, dead.Pause("c1"))
-		must(t, dead.Close())
-		e := newEngine(t, hcs)
-		must(t, e.Restore("c1", libcontainerd.WithReattach(s, dead.last("c1").Pid)))
-		must(t, e.Resume("c1"))
-		must(t, e.Signal("c1", 15))
-		e.awaitExit("c1")
-		e.wantEvents(t, "restore c1", "resume c1", "exit c1 3221225786")
-	})
-}
-
-// Streams that nobody had taken are still there.
-func TestReattachGetsTheStreamsThatHCSStillHas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hcs := hcstest.New(t)
-		s := spec("more")
-		system, err := hcs.CreateComputeSystem("c1", document(t, hcs, "c1", s))
-		must(t, err)
-		must(t, system.Start())
-		process, err := system.CreateProcess(&libcontainerd.ProcessConfig{CommandLine: "more", CreateStdInPipe: true, CreateStdOutPipe: true})
-		must(t, err)
-		pid := process.Pid()
-		hcs.Abandon() // the engine dies before it took them
-		e := newEngine(t, hcs)
-		must(t, e.Restore("c1", libcontainerd.WithReattach(s, pid)))
-		stdin := e.pipe("c1").Stdin
-		if stdin == nil {
-			t.Fatal("no stdin")
-		}
-		io.WriteString(stdin, "still here\r\n")
-		stdin.Close()
-		e.awaitExit("c1")
-	})
-}
-
-func TestReattachThatFails(t *testing.T) {
-	t.Run("init is gone", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			hcs := hcstest.New(t)
-			pid := orphan(t, hcs, "c1", spec(untilStopped...))
-			hcs.ExitProcess("c1", pid, 0)
-			e := newEngine(t, hcs)
-			must(t, e.Restore("c1", libcontainerd.WithReattach(spec(untilStopped...), pid)))
-			e.wantEvents(t, "exit c1 2147483648")
-		})
-	})
+// An engine of 2016 knows no other end of a Restore than an exit. Where HCS does not
+// end the container the exit comes within the grace, with the error, and what is left
+// is ended as soon as it can be.
+func TestRestoreReportsAnExitThoughHCSDoesNotEndTheContainer(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(*engine)
-		want    error
+		prepare  func(*hcstest.Service)
+		accepted bool // the termination: its end is waited for
 	}{
-		"open process": {func(e *engine) { e.hcs.Fail(hcstest.OpOpenProcess, "", libcontainerd.CodeAccessDenied) }, libcontainerd.CodeAccessDenied},
-		"refused":      {func(e *engine) { e.onState = func(string, libcontainerd.StateInfo) error { return errRefused } }, errRefused},
+		"terminate is refused": {inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}), false},
+		"terminate fails":      {inject(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeFail}), false},
+		"terminate hangs":      {hang(hcstest.OpTerminate), false},
+		"its stop never comes": {hang(hcstest.OpStop), true},
+		"its wait fails": {both(hang(hcstest.OpStop),
+			inject(hcstest.OpWait, hcstest.Fault{Err: libcontainerd.CodeInvalidHandle})), false},
 	} {
-		t.Run(name+": it is left as it was", func(t *testing.T) {
+		for _, grace := range []time.Duration{libcontainerd.DefaultGrace, time.Minute} {
+			t.Run(fmt.Sprintf("%s/%v", name, grace), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					hcs := hcstest.New(t)
+					orphan(t, hcs, "c1", spec(untilStopped...))
+					e := newEndEngine(t, hcs, libcontainerd.WithGrace(grace))
+					c.prepare(hcs)
+					began := time.Now()
+					if err := e.Restore("c1"); err != nil {
+						t.Errorf("restore: %v", err)
+					}
+					limit := grace
+					if c.accepted {
+						limit = libcontainerd.DefaultTerminateTimeout
+					}
+					if took := time.Since(began); took > limit+time.Second {
+						t.Errorf("restore took %v", took)
+					}
+					exit := e.wantExit(t, "c1", time.Second)
+					if exit.ExitCode != libcontainerd.RestoreExitCode || !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
+						t.Errorf("exit %+v", exit)
+					}
+					time.Sleep(time.Hour)
+					if len(e.ended) > 0 {
+						t.Error("the engine was told of an end that has not come")
+					}
+					hcs.Heal()
+					time.Sleep(time.Hour)
+					if systems := list(t, hcs); len(systems) > 0 {
+						t.Errorf("left: %v", systems)
+					}
+					if n := len(e.ended); n != 1 {
+						t.Errorf("the engine was told %d times that it has ended", n)
+					}
+					e.wantEvents(t, "exit c1 2147483648")
+					endAll(t, hcs)
+				})
+			})
+		}
+	}
+}
+
+// If HCS refuses once, the engine does not lose the container.
+func TestRestoreOutlivesOneRefusal(t *testing.T) {
+	for _, code := range []libcontainerd.Code{
+		libcontainerd.CodeAccessDenied, libcontainerd.CodeRPCFailed, libcontainerd.CodeTimeout, libcontainerd.CodeInvalidState, libcontainerd.CodeFail,
+	} {
+		t.Run(fmt.Sprintf("%#x", uint32(code)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hcs := hcstest.New(t)
-				s := spec(untilStopped...)
-				pid := orphan(t, hcs, "c1", s)
+				orphan(t, hcs, "c1", spec(untilStopped...))
 				e := newEngine(t, hcs)
-				c.prepare(e)
-				if err := e.Restore("c1", libcontainerd.WithReattach(s, pid)); !errors.Is(err, c.want) {
-					t.Errorf("got %v", err)
+				hcs.Fail(hcstest.OpTerminate, "c1", code)
+				began := time.Now()
+				if err := e.Restore("c1"); err != nil {
+					t.Errorf("restore: %v", err)
 				}
-				if left := list(t, hcs); len(left) != 1 || left[0].State != "Running" {
-					t.Errorf("systems %v", left)
+				if took := time.Since(began); took > libcontainerd.DefaultGrace+time.Second {
+					t.Errorf("restore took %v", took)
 				}
-				e.onState = nil
-				must(t, e.Restore("c1"))
+				systems := list(t, hcs)
+				exit := e.wantExit(t, "c1", time.Second)
+				if exit.ExitCode != libcontainerd.RestoreExitCode {
+					t.Errorf("exit %+v", exit)
+				}
+				if len(systems) > 0 && !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
+					t.Errorf("with %v left the exit says %v", systems, exit.Err)
+				}
+				time.Sleep(time.Hour)
+				if systems := list(t, hcs); len(systems) > 0 {
+					t.Errorf("left in the end: %v", systems)
+				}
+				endAll(t, hcs)
 			})
 		})
 	}
 }
 
-// Containers of a client that is closed run on.
-func TestReconcileEndsNoContainerOfAClientThatIsClosed(t *testing.T) {
-	for _, op := range []hcstest.Op{hcstest.OpList, hcstest.OpOpen} {
-		synctest.Test(t, func(t *testing.T) {
-			hcs := hcstest.New(t)
-			orphan(t, hcs, "zombie", spec(untilStopped...))
-			e := newEngine(t, hcs)
-			must(t, e.Create("ours", spec(untilStopped...)))
-			hung := hcs.Hang(op, "")
-			reconciled := make(chan error)
-			go func() {
-				_, err := e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
-				reconciled <- err
-			}()
-			<-hung.Met()
-			go e.Close()
-			synctest.Wait()
-			hung.Release()
-			if err := <-reconciled; !errdefs.IsFailedPrecondition(err) {
-				t.Errorf("got %v", err)
-			}
-			for _, id := range []string{"ours", "zombie"} {
-				terminate(t, hcs, id)
-			}
-		})
-	}
-}
-
-// Lesson 47: no restart of an engine leaves a zombie.
-func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
+// A container that a Restore could not end is waited for by the next Create of its id.
+func TestCreateAfterARestoreThatCouldNotEndTheContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)
-		orphan(t, hcs, "zombie1", spec(untilStopped...))
-		orphan(t, hcs, "zombie2", hyperv(untilStopped...))
-		other := newEngine(t, hcs, libcontainerd.WithOwner("somebody else"))
-		must(t, other.Create("theirs", spec(untilStopped...)))
+		orphan(t, hcs, "c1", spec(untilStopped...))
 		e := newEngine(t, hcs)
-		must(t, e.Create("ours", spec(untilStopped...)))
-
-		ended, err := e.Reconcile(t.Context(), libcontainerd.DefaultOwner)
-		must(t, err)
-		var ids []string
-		for _, s := range ended {
-			ids = append(ids, s.ID)
+		refusal := hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Fault: hcstest.Fault{Err: libcontainerd.CodeAccessDenied}})
+		if err := e.Restore("c1"); err != nil {
+			t.Errorf("restore: %v", err)
 		}
-		if diff := cmp.Diff([]string{"zombie1", "zombie2"}, ids); diff != "" {
-			t.Errorf("ended (-want +got):\n%s", diff)
+		e.wantExit(t, "c1", time.Minute)
+		refusal.Release()
+		if err := e.Create("c1", spec(untilStopped...)); err != nil {
+			t.Errorf("create: %v", err)
+			endAll(t, hcs)
+			return
 		}
-		must(t, e.Signal("ours", 0))
-		must(t, other.Signal("theirs", 0))
-
-		hung := hcs.Hang(hcstest.OpTerminate, "")
-		orphan(t, hcs, "zombie3", spec(untilStopped...))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := e.Reconcile(ctx, "docker"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
+		must(t, e.Signal("c1", 9))
+		if !e.hears("exit c1 1067", 1, time.Hour) {
+			t.Errorf("events %q", e.events())
 		}
-		hung.Release()
-		synctest.Wait()
-		must(t, e.Signal("ours", 9))
-		must(t, other.Signal("theirs", 9))
-		e.awaitExit("ours")
-		other.awaitExit("theirs")
 	})
 }

@@ -2,6 +2,7 @@ package libcontainerd_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,7 +81,7 @@ func TestOneQuestionOfAKindAtATime(t *testing.T) {
 	}
 }
 
-// Who asks meanwhile shares the answer, also one that is an error.
+// Callers that ask meanwhile share the answer, also if it is an error.
 func TestAnswerIsShared(t *testing.T) {
 	for name, q := range questions {
 		for kind, answer := range map[string]error{"success": nil, "error": libcontainerd.CodeRPCNotExecuted} {
@@ -89,7 +90,7 @@ func TestAnswerIsShared(t *testing.T) {
 					e := newEngine(t, nil)
 					must(t, e.Create("c1", spec(untilStopped...)))
 					before := len(e.hcs.Calls(q.op))
-					e.hcs.Inject(hcstest.Rule{Op: q.op, Times: 1, Fault: hcstest.Fault{Delay: time.Second, Err: answer}})
+					once(q.op, hcstest.Fault{Delay: time.Second, Err: answer})(e.hcs)
 					answers := make(chan error, 10)
 					for range 10 {
 						go func() { answers <- q.ask(e, "c1") }()
@@ -110,8 +111,8 @@ func TestAnswerIsShared(t *testing.T) {
 	}
 }
 
-// An answer belongs to the life that it is about: a question that hangs keeps the
-// next life of the id from no answer.
+// An answer belongs to one life of a container. While a question about it hangs, the
+// next life of the id gets its answer.
 func TestQuestionOfAFormerLifeIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -129,4 +130,39 @@ func TestQuestionOfAFormerLifeIsNotShared(t *testing.T) {
 		must(t, e.Signal("c1", 9))
 		e.hears("exit c1", 2, time.Hour)
 	})
+}
+
+// Each caller that shares an answer gets a copy, and may change it. Only the race
+// detector sees a mistake.
+func TestSharedAnswersAreApart(t *testing.T) {
+	hcs := hcstest.New(t)
+	for _, op := range []hcstest.Op{hcstest.OpStatistics, hcstest.OpList} {
+		slow(op, time.Millisecond)(hcs)
+	}
+	e := newEngine(t, hcs)
+	s := spec(untilStopped...)
+	s.Windows.Networking = &libcontainerd.Networking{EndpointList: []string{"e1"}}
+	must(t, e.Create("c1", s))
+	var askers sync.WaitGroup
+	for range 8 {
+		askers.Go(func() {
+			for range 50 {
+				info, err := e.Info()
+				if err != nil || len(info.Isolations) == 0 {
+					t.Error(info, err)
+					return
+				}
+				info.Isolations[0] += "x"
+				stats, err := e.Stats("c1")
+				if err != nil || len(stats.Network) == 0 {
+					t.Error(stats, err)
+					return
+				}
+				stats.Network[0].EndpointId += "x"
+			}
+		})
+	}
+	askers.Wait()
+	must(t, e.Signal("c1", 9))
+	e.awaitExit("c1")
 }

@@ -2,7 +2,6 @@ package libcontainerd_test
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,42 +13,63 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// A signal during a reattach ends the container, as one during a Create does.
-func TestSignalDuringAReattachEndsTheContainer(t *testing.T) {
-	for _, op := range []hcstest.Op{hcstest.OpOpen, hcstest.OpOpenProcess, hcstest.OpStdio} {
-		for _, sig := range []int{9, 15} {
-			t.Run(fmt.Sprintf("%s/%d", op, sig), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					hcs := hcstest.New(t)
-					s := hyperv(untilStopped...)
-					pid := orphan(t, hcs, "c1", s)
-					e := newEngine(t, hcs)
-					hung := hcs.Inject(hcstest.Rule{Op: op, Times: 1, Fault: hcstest.Fault{Hang: true}})
-					restored := make(chan error, 1)
-					go func() { restored <- e.Restore("c1", libcontainerd.WithReattach(s, pid)) }()
-					<-hung.Met()
-					must(t, e.Signal("c1", sig))
-					hung.Release()
-					if err := <-restored; err != nil {
-						t.Errorf("restore: %v", err)
-					}
-					exit := e.wantExit(t, "c1", time.Minute)
-					if exit.ExitCode != libcontainerd.RestoreExitCode || exit.Err != nil {
-						t.Errorf("exit %+v", exit)
-					}
-					time.Sleep(time.Minute)
-					e.wantEvents(t, "exit c1 2147483648")
-					if systems := list(t, hcs); len(systems) > 0 {
-						t.Errorf("left: %v", systems)
-					}
-					if _, err := e.State("c1"); !errdefs.IsNotFound(err) {
-						t.Errorf("the id is not free: %v", err)
-					}
-					endAll(t, hcs)
-				})
+// Signal returns an error if HCS did not take the signal. See lessons_test.go: 48, 61, D34, P8.
+func TestSignalReturnsTheError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.hcs.Fail(hcstest.OpShutdown, "c1", libcontainerd.CodeProcNotFound)
+		if err := e.Signal("c1", 15); !is(libcontainerd.CodeProcNotFound)(err) {
+			t.Errorf("got %v", err)
+		}
+		if err := e.Signal("c1", -9); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("got %v", err)
+		}
+		must(t, e.Signal("c1", 0))
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+	})
+}
+
+// A signal to a container that has stopped already is a success. See
+// lessons_test.go: 35, 49, 50.
+func TestSignalOfWhatStopsAlready(t *testing.T) {
+	for _, code := range []libcontainerd.Code{
+		libcontainerd.CodeAlreadyStopped, 0x80370110, libcontainerd.CodeNotFound, libcontainerd.CodeSystemNotFound,
+		libcontainerd.CodeShutdownInProgress, libcontainerd.CodeOperationPending,
+	} {
+		for sig, op := range map[int]hcstest.Op{9: hcstest.OpTerminate, 15: hcstest.OpShutdown} {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil)
+				must(t, e.Create("c1", spec(untilStopped...)))
+				once(op, hcstest.Fault{Err: code, Done: true})(e.hcs)
+				if err := e.Signal("c1", sig); err != nil {
+					t.Errorf("signal %d answered with %v: %v", sig, code, err)
+				}
+				e.awaitExit("c1")
 			})
 		}
 	}
+}
+
+// A container that is signalled before it runs never does.
+func TestSignalEndsACreateThatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		hung := e.hcs.Hang(hcstest.OpStart, "c1")
+		created := make(chan error, 1)
+		go func() { created <- e.Create("c1", spec(untilStopped...)) }()
+		<-hung.Met()
+		if err := e.Signal("c1", 0); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("a container in creation runs: %v", err)
+		}
+		must(t, e.Signal("c1", 9))
+		hung.Release()
+		if err := <-created; !errdefs.IsAborted(err) {
+			t.Errorf("got %v", err)
+		}
+		e.wantEvents(t)
+	})
 }
 
 // A signal to a paused container whose Resume is under way waits for it.
@@ -88,63 +108,103 @@ func TestSignalWaitsForAResumeThatIsUnderWay(t *testing.T) {
 	}
 }
 
-// The engine of 2016 sends 15 to a paused container, and then resumes it.
-func TestResumeAfterASignalThatResumed(t *testing.T) {
+// Signal shuts a container down although others pause it meanwhile.
+func TestShutdownAmongPauses(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(*hcstest.Service)
-		wait    time.Duration
+		op      hcstest.Op // that is under way when Signal is called
+		resumed func(e *engine)
 	}{
-		"while it runs":         {slow(hcstest.OpStop, time.Minute), time.Second},
-		"while its end goes on": {slow(hcstest.OpStop, time.Minute), 30 * time.Second},
+		"a pause that HCS has made but not answered": {op: hcstest.OpPause},
+		"a resume, and a pause as soon as it is told": {
+			op:      hcstest.OpResume,
+			resumed: func(e *engine) { e.Pause("c1") },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, nil)
-				must(t, e.Create("c1", hyperv(untilStopped...)))
-				must(t, e.Pause("c1"))
-				c.prepare(e.hcs)
-				must(t, e.Signal("c1", 15))
-				time.Sleep(c.wait)
-				if c.wait > time.Second {
-					e.hcs.ExitProcess("c1", e.last("c1").Pid, 4)
-					time.Sleep(time.Second)
-				}
-				for range 2 {
-					if err := e.Resume("c1"); err != nil {
-						t.Errorf("resume: %v", err)
+				hcs := hcstest.New(t)
+				e := newEngine(t, hcs)
+				e.onState = func(_ string, info libcontainerd.StateInfo) error {
+					if info.State == libcontainerd.StateResume && c.resumed != nil {
+						c.resumed(e)
 					}
+					return nil
 				}
-				exit := e.wantExit(t, "c1", time.Hour)
-				if exit.Err != nil {
-					t.Errorf("exit %+v", exit)
+				must(t, e.Create("c1", hyperv(untilStopped...)))
+				if c.op == hcstest.OpResume {
+					must(t, e.Pause("c1"))
 				}
-				if n := e.count("resume c1"); n != 1 {
-					t.Errorf("%d resumes: %q", n, e.events())
-				}
-				if n := len(e.hcs.Calls(hcstest.OpResume)); n != 1 {
-					t.Errorf("HCS was asked %d times to resume", n)
-				}
+				once(c.op, hcstest.Fault{Delay: time.Second, Done: true})(hcs)
+				slow(hcstest.OpShutdown, time.Second)(hcs)
+				go map[hcstest.Op]func(string) error{hcstest.OpPause: e.Pause, hcstest.OpResume: e.Resume}[c.op]("c1")
+				synctest.Wait()
+				must(t, e.Signal("c1", 15))
+				e.wantExit(t, "c1", 10*time.Second)
+				e.Signal("c1", 9)
 			})
 		})
 	}
 }
 
-// Only that a signal has resumed it makes Resume of a container that runs succeed.
-func TestResumeOfAContainerThatRunsIsRefusedOtherwise(t *testing.T) {
+// In 2016 such an exit was never reported.
+func TestInitThatEndsWhileASignalHangsIsReported(t *testing.T) {
+	for sig, op := range map[int]hcstest.Op{9: hcstest.OpTerminate, 15: hcstest.OpShutdown} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, nil)
+			must(t, e.Create("c1", spec(untilStopped...)))
+			hung := e.hcs.Inject(hcstest.Rule{Op: op, Times: 1, Fault: hcstest.Fault{Hang: true}})
+			signalled := make(chan error, 1)
+			go func() { signalled <- e.Signal("c1", sig) }()
+			<-hung.Met()
+			e.hcs.ExitProcess("c1", e.last("c1").Pid, 3)
+			if exit := e.awaitExit("c1"); exit.ExitCode != 3 {
+				t.Errorf("exit %+v", exit)
+			}
+			hung.Release()
+			must(t, <-signalled)
+			e.wantEvents(t, "start-container c1", "exit c1 3")
+		})
+	}
+}
+
+// A kill that HCS refuses is an error, and the container goes on. See
+// lessons_test.go: D6, D37.
+func TestKillThatIsRefusedIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
-		must(t, e.Create("c1", hyperv(untilStopped...)))
-		must(t, errors.Join(e.Pause("c1"), e.Resume("c1")))
-		if err := e.Resume("c1"); !errdefs.IsFailedPrecondition(err) {
+		must(t, e.Create("c1", spec(untilStopped...)))
+		e.hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeAccessDenied)
+		if err := e.Signal("c1", 9); !errdefs.IsPermissionDenied(err) {
 			t.Errorf("got %v", err)
 		}
-		must(t, e.Signal("c1", 9))
-		e.wantExit(t, "c1", time.Hour)
+		must(t, e.Signal("c1", 0))
+		must(t, e.Signal("c1", 15))
+		e.awaitExit("c1")
+		if calls := e.hcs.Calls(hcstest.OpShutdown); len(calls) == 0 {
+			t.Error("a kill that failed keeps the container from being shut down")
+		}
 	})
 }
 
-// A kill that was refused does not take back another one that was accepted: the end
-// that this one brings about is no crash.
+func TestKillThatIsRefusedTakesNoneBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		inject(hcstest.OpWait, hcstest.Fault{Err: libcontainerd.CodeUnexpectedExit, Done: true})(e.hcs)
+		slow(hcstest.OpStop, time.Second)(e.hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.hcs.Fail(hcstest.OpTerminate, "c1", libcontainerd.CodeAccessDenied)
+		if err := e.Signal("c1", 9); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("got %v", err)
+		}
+		if exit := e.awaitExit("c1"); exit.Err != nil {
+			t.Errorf("exit error %v", exit.Err)
+		}
+	})
+}
+
+// A kill that was refused does not undo another one that was accepted: the end of the
+// container is not a crash.
 func TestRefusedKillTakesBackNoOther(t *testing.T) {
 	for name, refusedLast := range map[string]bool{"refused after": true, "refused before": false} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +214,7 @@ func TestRefusedKillTakesBackNoOther(t *testing.T) {
 				slow(hcstest.OpStop, time.Second)(e.hcs)
 				must(t, e.Create("c1", spec(untilStopped...)))
 				wait := 100 * time.Millisecond
-				e.hcs.Inject(hcstest.Rule{Op: hcstest.OpTerminate, Times: 1, Fault: hcstest.Fault{Delay: wait, Err: libcontainerd.CodeAccessDenied}})
+				once(hcstest.OpTerminate, hcstest.Fault{Delay: wait, Err: libcontainerd.CodeAccessDenied})(e.hcs)
 				first := make(chan error, 1)
 				go func() { first <- e.Signal("c1", 9) }()
 				synctest.Wait()
@@ -173,11 +233,46 @@ func TestRefusedKillTakesBackNoOther(t *testing.T) {
 	}
 }
 
+func TestKillGoesThroughASecondHandleWhenTheFirstHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithTerminateTimeout(time.Minute))
+		must(t, e.Create("c1", spec(untilStopped...)))
+		once(hcstest.OpTerminate, hcstest.Fault{Hang: true})(e.hcs)
+		began := time.Now()
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("took %v", took)
+		}
+		e.hcs.Heal()
+	})
+}
+
+// HCS reports neither the end of the process nor the end of the system.
+func TestKilledContainerExitsThoughNoNoticeComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil, libcontainerd.WithTerminateTimeout(time.Minute))
+		hang(hcstest.OpWait)(e.hcs)
+		hang(hcstest.OpWaitProcess)(e.hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", exec(untilStopped...)))
+		must(t, e.Signal("c1", 9))
+		e.awaitExit("c1")
+		e.wantEvents(t, "start-container c1", "exit-process c1/p1 4294967295", "exit c1 4294967295")
+		for _, info := range e.infos["c1"][1:] {
+			if !errdefs.IsDeadlineExceeded(info.Err) {
+				t.Errorf("%s: %v", info.State, info.Err)
+			}
+		}
+		e.hcs.Heal()
+	})
+}
+
 // A container that was killed during its bring-up is ended once, by that bring-up.
 func TestKilledContainerWhoseBringUpIsNotOverIsEndedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil, libcontainerd.WithTerminateTimeout(time.Minute))
-		both(hang(hcstest.OpWait), hang(hcstest.OpWaitProcess))(e.hcs)
+		untold(e.hcs)
 		e.onState = func(_ string, info libcontainerd.StateInfo) error {
 			if info.State != libcontainerd.StateStart {
 				return nil
@@ -202,7 +297,7 @@ func TestKilledContainerWhoseBringUpIsNotOverIsEndedOnce(t *testing.T) {
 	})
 }
 
-// However often a container is killed, what looks after its end is one goroutine.
+// However often a container is killed, one goroutine waits for its end.
 func TestKillsLeaveNoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -225,158 +320,8 @@ func TestKillsLeaveNoGoroutines(t *testing.T) {
 	})
 }
 
-// stacks are those of all goroutines.
+// stacks returns the stacks of all goroutines.
 func stacks() string {
 	buf := make([]byte, 1<<20)
 	return string(buf[:runtime.Stack(buf, true)])
-}
-
-// One pause or resume goes on at a time, also when one that was given up is answered
-// meanwhile.
-func TestLateAnswerLetsNoThirdSwitchBegin(t *testing.T) {
-	for name, answer := range map[string]error{"refused late": libcontainerd.CodeAccessDenied, "done late": nil} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, nil, libcontainerd.WithCallTimeout(time.Minute))
-				must(t, e.Create("c1", hyperv(untilStopped...)))
-				must(t, e.Pause("c1"))
-				first := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpResume, Times: 1, Fault: hcstest.Fault{Hang: true, Err: answer}})
-				if err := e.Resume("c1"); !errdefs.IsDeadlineExceeded(err) {
-					t.Errorf("first resume: %v", err)
-				}
-				second := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpResume, Times: 1, Fault: hcstest.Fault{Hang: true}})
-				answered := make(chan error, 2)
-				go func() { answered <- e.Resume("c1") }()
-				<-second.Met()
-				first.Release() // its answer comes late
-				synctest.Wait()
-				third := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpResume, Times: 1, Fault: hcstest.Fault{Hang: true}})
-				pause := e.hcs.Inject(hcstest.Rule{Op: hcstest.OpPause, Times: 1, Fault: hcstest.Fault{Hang: true}})
-				go func() { answered <- e.Resume("c1") }()
-				go func() { e.Pause("c1") }()
-				synctest.Wait()
-				if third.Hits() > 0 || pause.Hits() > 0 {
-					t.Errorf("beside a resume begin %d others and %d pauses", third.Hits(), pause.Hits())
-				}
-				third.Release()
-				pause.Release()
-				second.Release()
-				<-answered
-				<-answered
-				time.Sleep(time.Hour)
-				must(t, e.Signal("c1", 9))
-				e.wantExit(t, "c1", time.Hour)
-				e.checkOrder(t)
-			})
-		})
-	}
-}
-
-// checkOrder fails the test unless pauses and resumes alternate.
-func (e *engine) checkOrder(t *testing.T) {
-	t.Helper()
-	last := "resume"
-	for _, line := range e.events() {
-		word, _, _ := strings.Cut(line, " ")
-		switch word {
-		case "pause", "resume":
-			if word == last {
-				t.Errorf("%s follows a %s: %q", word, last, e.events())
-			}
-			last = word
-		case "start-container", "restore":
-			last = "resume"
-		}
-	}
-}
-
-// Signal ends a restart also while the restart manager is being asked about it.
-func TestSignalWhileTheRestartManagerIsAsked(t *testing.T) {
-	for _, sig := range []int{9, 15} {
-		synctest.Test(t, func(t *testing.T) {
-			e := newEngine(t, nil)
-			asked, answer := make(chan bool), make(chan bool)
-			rm := &restartManager{answers: []func() (bool, chan error, error){func() (bool, chan error, error) {
-				close(asked)
-				<-answer
-				return true, closedChannel(), nil
-			}}}
-			must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
-			<-asked
-			must(t, e.Signal("c1", sig))
-			close(answer)
-			exit := e.wantExit(t, "c1", time.Hour)
-			if exit.ExitCode != 4 || e.count("start-container") != 1 {
-				t.Errorf("signal %d: events %q", sig, e.events())
-			}
-		})
-	}
-}
-
-// restartManager2016 waits as the one of 2016 does: its goroutine sends what ended
-// the wait on a channel without a buffer.
-type restartManager2016 struct {
-	answer chan error
-	cancel chan struct{}
-	ended  chan struct{} // closed when its goroutine has ended
-	wait   time.Duration
-	asked  bool
-}
-
-func newRestartManager2016(wait time.Duration) *restartManager2016 {
-	return &restartManager2016{answer: make(chan error), cancel: make(chan struct{}), ended: make(chan struct{}), wait: wait}
-}
-
-var errRestartCancelled = errors.New("restart cancelled")
-
-func (rm *restartManager2016) ShouldRestart(uint32) (bool, chan error, error) {
-	if rm.asked {
-		return false, nil, nil
-	}
-	rm.asked = true
-	go func() {
-		defer close(rm.ended)
-		timer := time.NewTimer(rm.wait)
-		defer timer.Stop()
-		select {
-		case <-rm.cancel:
-			rm.answer <- errRestartCancelled
-			close(rm.answer)
-		case <-timer.C:
-			close(rm.answer)
-		}
-	}()
-	return true, rm.answer, nil
-}
-
-func (rm *restartManager2016) Cancel() error {
-	close(rm.cancel)
-	return nil
-}
-
-// What a restart manager sends after a cancel is taken from it.
-func TestCancelledRestartManagerIsHeardOut(t *testing.T) {
-	for _, sig := range []int{9, 15} {
-		synctest.Test(t, func(t *testing.T) {
-			e := newEngine(t, nil)
-			rm := newRestartManager2016(time.Hour)
-			must(t, e.Create("c1", spec("cmd", "/c", "exit 4"), libcontainerd.WithRestartManager(rm)))
-			e.await("restart c1 4", 1)
-			synctest.Wait()
-			must(t, e.Signal("c1", sig))
-			exit := e.wantExit(t, "c1", time.Minute)
-			if exit.ExitCode != 4 || exit.Err != nil && !is(errRestartCancelled)(exit.Err) {
-				t.Errorf("signal %d: exit %+v", sig, exit)
-			}
-			time.Sleep(time.Minute)
-			select {
-			case <-rm.ended:
-			case _, sent := <-rm.answer:
-				if sent {
-					t.Errorf("signal %d: nobody had taken the answer", sig)
-				}
-				<-rm.ended
-			}
-		})
-	}
 }

@@ -60,7 +60,7 @@ func TestStartsAreLimitedAndInOrder(t *testing.T) {
 	})
 }
 
-// Who waits for a turn can be signalled, and Close ends the wait.
+// Signal and Close end the wait of a create for its turn.
 func TestWaitForATurnCanBeEnded(t *testing.T) {
 	for name, end := range map[string]func(*engine) error{
 		"signal": func(e *engine) error { return e.Signal("c2", 15) },

@@ -7,12 +7,234 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// untold has HCS keep every end to itself, that of processes included.
-var untold = both(hang(hcstest.OpWait), hang(hcstest.OpWaitProcess))
+// After the exit of init the client shuts the system down, or else terminates it. See
+// lessons_test.go: 48, 51, D20, F42–F44.
+func TestTeardownAfterTheExitOfInit(t *testing.T) {
+	const shutdown, terminate = 3 * time.Minute, time.Minute
+	for name, c := range map[string]struct {
+		prepare func(*hcstest.Service)
+		took    time.Duration
+		broken  bool // the exit event carries an error
+		roughly bool // took is the most that it may take
+	}{
+		"shutdown":                   {func(*hcstest.Service) {}, 0, false, false},
+		"shutdown takes its time":    {slow(hcstest.OpStop, 2*time.Minute), 2 * time.Minute, false, false},
+		"shutdown is accepted, raw":  {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeOperationPending}), shutdown, false, false},
+		"shutdown has no effect":     {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeAlreadyStopped}), libcontainerd.DefaultGrace, false, false},
+		"shutdown hangs":             {hang(hcstest.OpShutdown), shutdown, false, false},
+		"shutdown fails":             {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeProcNotFound}), 0, false, false},
+		"both fail":                  {both(inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}), once(hcstest.OpTerminate, hcstest.Fault{Err: libcontainerd.CodeAccessDenied})), 0, false, false},
+		"first handle hangs":         {both(hang(hcstest.OpShutdown), once(hcstest.OpTerminate, hcstest.Fault{Hang: true})), shutdown + terminate, false, false},
+		"already stopped, bad path":  {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeBadPathname, Done: true}), 0, false, false},
+		"already stopped, not found": {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeNotFound, Done: true}), 0, false, false},
+		"already stopped, HRESULT":   {inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.Code(0x80370110), Done: true}), 0, false, false},
+		"notice of the stop is lost": {once(hcstest.OpWait, hcstest.Fault{Hang: true}), 2 * libcontainerd.DefaultGrace, false, true},
+		"nothing helps":              {func(h *hcstest.Service) { h.Hang(hcstest.OpStop, "") }, shutdown + 2*terminate, true, false},
+		"nothing is ever answered":   {both(hang(hcstest.OpShutdown), hang(hcstest.OpTerminate), hang(hcstest.OpOpen)), shutdown + 2*terminate, true, false},
+		"closing the handles hangs":  {both(hang(hcstest.OpClose), hang(hcstest.OpCloseProcess)), 2 * libcontainerd.DefaultGrace, false, false},
+		"closing the handles is refused": {both(
+			refusedTwice(hcstest.OpClose), refusedTwice(hcstest.OpCloseProcess)), 60 * time.Millisecond, false, false},
+		"the system crashes meanwhile": {func(h *hcstest.Service) {
+			h.OnCall(hcstest.OpShutdown, func(c hcstest.Call) *hcstest.Fault {
+				h.Crash(c.ID, libcontainerd.CodeGuestCriticalError)
+				return nil
+			})
+		}, 0, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				e := newEngine(t, hcs, libcontainerd.WithShutdownTimeout(shutdown), libcontainerd.WithTerminateTimeout(terminate))
+				c.prepare(hcs)
+				began := time.Now()
+				must(t, e.Create("c1", spec("cmd", "/c", "exit 3")))
+				exit := e.awaitExit("c1")
+				if took := time.Since(began); took != c.took && !(c.roughly && took < c.took) {
+					t.Errorf("exit came after %v, want %v", took, c.took)
+				}
+				if exit.ExitCode != 3 || exit.ExitedAt.After(began) {
+					t.Errorf("exit code %d at %v, want 3 at %v", exit.ExitCode, exit.ExitedAt, began)
+				}
+				if (exit.Err != nil) != c.broken {
+					t.Errorf("exit error: %v", exit.Err)
+				}
+				e.wantEvents(t, "start-container c1", "exit c1 3")
+				hcs.Heal()
+			})
+		})
+	}
+}
+
+// After a Terminate the client does not ask for a Shutdown. See lessons_test.go: 51.
+func TestTerminatedContainerIsNotShutDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		must(t, e.AddProcess("c1", "p1", libcontainerd.Process{Args: untilStopped}))
+		must(t, e.Signal("c1", 9))
+		exit := e.awaitExit("c1")
+		if exit.Err != nil || exit.ExitCode == 0 {
+			t.Errorf("exit %+v", exit)
+		}
+		if calls := e.hcs.Calls(hcstest.OpShutdown); len(calls) > 0 {
+			t.Errorf("calls %v", calls)
+		}
+		e.wantEvents(t, "start-container c1", "exit-process c1/p1 1067", "exit c1 1067")
+	})
+}
+
+// An end that takes minutes holds up nobody. See lessons_test.go: 27, 46, D31, D33.
+func TestSlowTeardownHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, nil)
+		must(t, e.Create("slow", spec(untilStopped...)))
+		must(t, e.Create("other", spec(untilStopped...)))
+		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpStop, ID: "slow", Fault: hcstest.Fault{Delay: 4 * time.Minute}})
+		e.hcs.Inject(hcstest.Rule{Op: hcstest.OpShutdown, ID: "slow", Fault: hcstest.Fault{Delay: 3 * time.Minute}})
+		pid := e.infos["slow"][0].Pid
+		e.hcs.ExitProcess("slow", pid, 0)
+		synctest.Wait() // the teardown has begun
+		began := time.Now()
+		if _, err := e.GetPidsForContainer("slow"); err != nil {
+			t.Error(err)
+		}
+		if _, err := e.Summary("slow"); err != nil {
+			t.Error(err)
+		}
+		if err := e.Signal("slow", 0); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("signal 0: %v", err)
+		}
+		if err := e.AddProcess("slow", "p", libcontainerd.Process{Args: untilStopped}); !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("exec: %v", err)
+		}
+		if err := e.Create("slow", spec("cmd")); !errdefs.IsAlreadyExists(err) {
+			t.Errorf("create: %v", err)
+		}
+		must(t, e.AddProcess("other", "p", libcontainerd.Process{Args: []string{"cmd", "/c", "exit 0"}}))
+		must(t, e.Signal("slow", 15))
+		must(t, e.Signal("other", 9))
+		e.awaitExit("other")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		e.awaitExit("slow")
+	})
+}
+
+func TestWaitThatFailsDuringTheTeardownIsNoStop(t *testing.T) {
+	for name, prepare := range map[string]func(*hcstest.Service){
+		"of a container that ended":  func(*hcstest.Service) {},
+		"of a container that failed": func(h *hcstest.Service) { h.Fail(hcstest.OpStdio, "c1", libcontainerd.CodeNotFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hcs := hcstest.New(t)
+				e := newEngine(t, hcs)
+				prepare(hcs)
+				once(hcstest.OpStop, hcstest.Fault{Hang: true})(hcs) // what was accepted is not done
+				once(hcstest.OpWait, hcstest.Fault{Delay: time.Second, Err: libcontainerd.CodeInvalidHandle})(hcs)
+				if e.Create("c1", spec("cmd", "/c", "exit 3")) == nil {
+					e.awaitExit("c1")
+				}
+				time.Sleep(3 * time.Minute)
+				for _, s := range list(t, hcs) {
+					t.Errorf("left: %v", s)
+				}
+			})
+		})
+	}
+}
+
+// While the client waits for a stop, the service goes away. The container outlives it,
+// and the service is slow to come back. See lessons_test.go: F45.
+func TestSystemThatOutlivesTheServiceDuringItsStopIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hcs := hcstest.New(t)
+		e := newEngine(t, hcs)
+		must(t, e.Create("c1", spec(untilStopped...)))
+		stop := hcs.Inject(hcstest.Rule{Op: hcstest.OpStop, Times: 1, Fault: hcstest.Fault{Hang: true}})
+		must(t, e.Signal("c1", 15))
+		<-stop.Met()
+		hcs.LoseService(func(string) bool { return true })
+		hcs.Fail(hcstest.OpOpen, "c1", libcontainerd.CodeServiceNotAvailable, libcontainerd.CodeServiceNotAvailable)
+		hcs.RestoreService()
+		e.awaitExit("c1")
+		synctest.Wait()
+		for _, s := range list(t, hcs) {
+			t.Errorf("left: %v", s)
+		}
+	})
+}
+
+// As long as HCS lists the container as running the timeouts hold.
+func TestContainerThatIsListedAsRunningHasItsTimeouts(t *testing.T) {
+	const shutdown, terminate = 7 * time.Minute, 3 * time.Minute
+	for name, c := range map[string]struct {
+		end func(*engine)
+		min time.Duration
+	}{
+		"exit of init": {func(e *engine) { e.hcs.ExitProcess("c1", e.last("c1").Pid, 4) }, shutdown + terminate},
+		"kill":         {func(e *engine) { e.Signal("c1", 9) }, terminate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEngine(t, nil, libcontainerd.WithShutdownTimeout(shutdown), libcontainerd.WithTerminateTimeout(terminate))
+				must(t, e.Create("c1", spec(untilStopped...)))
+				hang(hcstest.OpStop)(e.hcs)
+				began := time.Now()
+				c.end(e)
+				e.hears("exit c1 ", 1, 3*time.Hour)
+				if took := time.Since(began); took < c.min {
+					t.Errorf("exit after %v, want no sooner than %v", took, c.min)
+				}
+				if exit := e.wantExit(t, "c1", time.Second); !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
+					t.Errorf("exit %+v", exit)
+				}
+				e.hcs.Heal()
+				time.Sleep(time.Hour)
+			})
+		})
+	}
+}
+
+// If HCS answers a termination with "stopped already", in any of its dialects, the client
+// waits for nothing but the notification, and only briefly.
+func TestTerminationOfWhatHasStoppedIsWaitedForBriefly(t *testing.T) {
+	for _, code := range []libcontainerd.Code{
+		libcontainerd.CodeAlreadyStopped, 0x80370110, libcontainerd.CodeNotFound, 0x80070490, libcontainerd.CodeSystemNotFound, 0x8037010e,
+	} {
+		for name, end := range map[string]func(*engine){
+			"kill":         func(e *engine) { e.Signal("c1", 9) },
+			"exit of init": func(e *engine) { e.hcs.ExitProcess("c1", e.last("c1").Pid, 4) },
+		} {
+			t.Run(fmt.Sprintf("%s/%#x", name, uint32(code)), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := newEngine(t, nil)
+					must(t, e.Create("c1", spec(untilStopped...)))
+					both(inject(hcstest.OpTerminate, hcstest.Fault{Err: code, Done: true}),
+						inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeFail}),
+						hang(hcstest.OpWait), inject(hcstest.OpList, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}))(e.hcs)
+					if name == "kill" {
+						hang(hcstest.OpWaitProcess)(e.hcs)
+					}
+					began := time.Now()
+					end(e)
+					e.hears("exit c1 ", 1, time.Hour)
+					if took := time.Since(began); took > 4*libcontainerd.DefaultGrace {
+						t.Errorf("exit after %v", took)
+					}
+					e.wantExit(t, "c1", time.Second)
+					e.hcs.Heal()
+				})
+			})
+		}
+	}
+}
 
 // forgetful is a HCS that does not list a system which has stopped, though a handle
 // to it is open.
@@ -29,8 +251,8 @@ func (s forgetful) ComputeSystems(owner string) ([]libcontainerd.ComputeSystemIn
 	return running, err
 }
 
-// A stop that HCS does not tell is seen soon after HCS no longer lists the container
-// as running.
+// If HCS does not report a stop, the client sees it soon after HCS no longer lists the
+// container as running.
 func TestStopThatHCSDoesNotTell(t *testing.T) {
 	const soon = 3 * libcontainerd.DefaultGrace
 	for name, c := range map[string]struct {
@@ -83,160 +305,4 @@ func TestStopThatHCSDoesNotTell(t *testing.T) {
 			})
 		}
 	}
-}
-
-// As long as HCS lists the container as running the timeouts hold.
-func TestContainerThatIsListedAsRunningHasItsTimeouts(t *testing.T) {
-	const shutdown, terminate = 7 * time.Minute, 3 * time.Minute
-	for name, c := range map[string]struct {
-		end func(*engine)
-		min time.Duration
-	}{
-		"exit of init": {func(e *engine) { e.hcs.ExitProcess("c1", e.last("c1").Pid, 4) }, shutdown + terminate},
-		"kill":         {func(e *engine) { e.Signal("c1", 9) }, terminate},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := newEngine(t, nil, libcontainerd.WithShutdownTimeout(shutdown), libcontainerd.WithTerminateTimeout(terminate))
-				must(t, e.Create("c1", spec(untilStopped...)))
-				hang(hcstest.OpStop)(e.hcs)
-				began := time.Now()
-				c.end(e)
-				e.hears("exit c1 ", 1, 3*time.Hour)
-				if took := time.Since(began); took < c.min {
-					t.Errorf("exit after %v, want no sooner than %v", took, c.min)
-				}
-				if exit := e.wantExit(t, "c1", time.Second); !errors.Is(exit.Err, libcontainerd.ErrMayStillRun) {
-					t.Errorf("exit %+v", exit)
-				}
-				e.hcs.Heal()
-				time.Sleep(time.Hour)
-			})
-		})
-	}
-}
-
-// What HCS says of a termination is believed, in each of its dialects: there is no
-// more to be waited for than the notification.
-func TestTerminationOfWhatHasStoppedIsWaitedForBriefly(t *testing.T) {
-	for _, code := range []libcontainerd.Code{
-		libcontainerd.CodeAlreadyStopped, 0x80370110, libcontainerd.CodeNotFound, 0x80070490, libcontainerd.CodeSystemNotFound, 0x8037010e,
-	} {
-		for name, end := range map[string]func(*engine){
-			"kill":         func(e *engine) { e.Signal("c1", 9) },
-			"exit of init": func(e *engine) { e.hcs.ExitProcess("c1", e.last("c1").Pid, 4) },
-		} {
-			t.Run(fmt.Sprintf("%s/%#x", name, uint32(code)), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					e := newEngine(t, nil)
-					must(t, e.Create("c1", spec(untilStopped...)))
-					both(inject(hcstest.OpTerminate, hcstest.Fault{Err: code, Done: true}),
-						inject(hcstest.OpShutdown, hcstest.Fault{Err: libcontainerd.CodeFail}),
-						hang(hcstest.OpWait), inject(hcstest.OpList, hcstest.Fault{Err: libcontainerd.CodeAccessDenied}))(e.hcs)
-					if name == "kill" {
-						hang(hcstest.OpWaitProcess)(e.hcs)
-					}
-					began := time.Now()
-					end(e)
-					e.hears("exit c1 ", 1, time.Hour)
-					if took := time.Since(began); took > 4*libcontainerd.DefaultGrace {
-						t.Errorf("exit after %v", took)
-					}
-					e.wantExit(t, "c1", time.Second)
-					e.hcs.Heal()
-				})
-			})
-		}
-	}
-}
-
-// The end of a container that nobody signalled, and that HCS does not tell, is found
-// within minutes. That costs one list of all systems a minute, however many there are.
-func TestEndThatNobodyTellsIsFound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		untold(e.hcs)
-		const containers = 50
-		id := func(n int) string { return fmt.Sprintf("c%d", n) }
-		for n := range containers {
-			must(t, e.Create(id(n), spec(untilStopped...)))
-		}
-		lists := len(e.hcs.Calls(hcstest.OpList))
-		time.Sleep(time.Hour)
-		if n := len(e.hcs.Calls(hcstest.OpList)) - lists; n > 61 {
-			t.Errorf("%d lists of all systems within an hour, want at most one a minute", n)
-		}
-		if n := e.count("exit "); n > 0 {
-			t.Errorf("%d of %d containers that run have exits", n, containers)
-		}
-		lists = len(e.hcs.Calls(hcstest.OpList))
-		for n := range 3 {
-			e.hcs.Crash(id(n), libcontainerd.CodeUnexpectedExit)
-		}
-		time.Sleep(3 * time.Minute)
-		for n := range 3 {
-			exit := e.wantExit(t, id(n), time.Second)
-			if exit.ExitCode != libcontainerd.UnknownExitCode || exit.Err == nil {
-				t.Errorf("exit %+v", exit)
-			}
-		}
-		if n := e.count("exit "); n != 3 {
-			t.Errorf("%d exits, want 3", n)
-		}
-		if n := len(e.hcs.Calls(hcstest.OpList)) - lists; n > 3+2*3+1 { // an end that was found may be asked about once more
-			t.Errorf("%d lists of all systems within three minutes", n)
-		}
-		e.hcs.Heal()
-		for n := range containers {
-			e.Signal(id(n), 9)
-		}
-		e.hears("exit ", containers, time.Hour)
-	})
-}
-
-// A list that is refused, or says nothing of a container for once, ends none.
-func TestListThatIsRefusedEndsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, nil)
-		must(t, e.Create("c1", spec(untilStopped...)))
-		inject(hcstest.OpList, hcstest.Fault{Err: libcontainerd.CodeAccessDenied})(e.hcs)
-		time.Sleep(time.Hour)
-		e.wantEvents(t, "start-container c1")
-		must(t, e.Signal("c1", 9))
-		e.wantExit(t, "c1", time.Minute)
-	})
-}
-
-// namelessState is a HCS that does not say in which state a system is.
-type namelessState struct{ *hcstest.Service }
-
-func (s namelessState) ComputeSystems(owner string) ([]libcontainerd.ComputeSystemInfo, error) {
-	systems, err := s.Service.ComputeSystems(owner)
-	for i := range systems {
-		systems[i].State = ""
-	}
-	return systems, err
-}
-
-// A state that is not known is no end.
-func TestSystemOfNoKnownStateIsNotOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hcs := hcstest.New(t)
-		orphan(t, hcs, "c1", spec(untilStopped...))
-		e := newEngine(t, hcs, libcontainerd.WithComputeService(namelessState{hcs}))
-		must(t, e.Create("c2", spec(untilStopped...)))
-		time.Sleep(time.Hour)
-		e.wantEvents(t, "start-container c2")
-		must(t, e.Signal("c2", 9))
-		e.wantExit(t, "c2", time.Hour)
-		if err := e.Create("c1", spec(untilStopped...)); !is(libcontainerd.CodeSystemAlreadyExists)(err) {
-			t.Errorf("got %v", err)
-		}
-		if systems := list(t, hcs); len(systems) != 1 || e.count("start-container c1") > 0 {
-			t.Errorf("systems %v, events %q", systems, e.events())
-		}
-		e.Signal("c1", 9)
-		e.hears("exit c1", 1, time.Hour)
-		endAll(t, hcs)
-	})
 }

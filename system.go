@@ -24,8 +24,8 @@ type system struct {
 	build   uint16    // of the host, 0 if it was not asked
 	handle  *handle[ComputeSystem]
 
-	owner   *container    // learns of the stop, in a new goroutine; or nil
-	stopped chan struct{} // closed by markStopped
+	owner   *container    // learns of the stop; or nil
+	stopped chan struct{} // closed by keepStop
 
 	statistics question[ComputeSystem, Statistics]
 	processes  question[ComputeSystem, []ProcessInfo]
@@ -67,7 +67,9 @@ func (s *system) wait() {
 	if err != nil {
 		err = newError(OpWait, s.id, "", err)
 	}
-	s.markStopped(err)
+	if s.keepStop(err) && s.owner != nil {
+		s.owner.end(s)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waitOver = true
@@ -88,29 +90,28 @@ func (s *system) count() {
 	}
 }
 
-// markStopped keeps how the system has stopped. The first call counts.
+// markStopped is for a stop that HCS has not told wait. The owner learns of it in a new
+// goroutine.
 func (s *system) markStopped(err error) {
+	if s.keepStop(err) && s.owner != nil {
+		s.client.tasks.start(func() { s.owner.end(s) })
+	}
+}
+
+// keepStop keeps how the system has stopped. It reports whether that was not known.
+func (s *system) keepStop(err error) (first bool) {
 	s.mu.Lock()
-	first := !s.isOver
+	first = !s.isOver
 	if first {
 		s.isOver = true
 		s.stopErr = err
 		s.asked = s.kills > 0 || !s.killed.IsZero()
 	}
 	s.mu.Unlock()
-	if !first {
-		return
+	if first {
+		close(s.stopped)
 	}
-	close(s.stopped)
-	if s.owner != nil {
-		s.client.tasks.add(1)
-		go s.tellOwner()
-	}
-}
-
-func (s *system) tellOwner() {
-	defer s.client.tasks.add(-1)
-	s.owner.end(s)
+	return first
 }
 
 func (s *system) hasStopped() bool { return isClosed(s.stopped) }

@@ -8,10 +8,11 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Lessons 5, 6, 13, 14, 23, D7, D8, D9, D11, D32, P12.
+// An error about a field names its path in the spec. See lessons_test.go: 5, 6, 13, 14,
+// 23, D7–D9, D11, D32, P12.
 func TestBadFieldsAreNamed(t *testing.T) {
-	// Most faults keep a spec from being translated. What is only missing is
-	// found by Create alone, which the last column tells.
+	// Most faults keep a spec from being translated. Create alone finds a field that
+	// is missing: the last column says which of the two.
 	const (
 		document = false
 		create   = true

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// runCmd is cmd.exe as far as it needs no file system: the operators &, &&, ||
-// and |, redirection to NUL and between streams, quotes and ^, %VARIABLES%,
-// and the commands of builtin. What cmd has besides is refused as not simulated.
-// Everything else is a program of the Service.
+// runCmd does what cmd.exe does without a file system: the operators &, &&, ||
+// and |, redirection to NUL and between streams, quotes and ^, %VARIABLES%, and
+// the commands of builtin. Whatever else cmd has is refused as not simulated.
+// Every other command is a program of the Service.
 func runCmd(p *Process) uint32 {
 	line, once, stay := cmdSwitches(p)
 	sh := &shell{p: p}
@@ -35,14 +35,14 @@ const (
 	maxDepth = 32
 )
 
-// notRecognized is what cmd sets ERRORLEVEL to when it finds no such program.
+// notRecognized is the ERRORLEVEL that cmd sets when it does not find a program.
 const notRecognized = 9009
 
 // shell is a running cmd.exe.
 type shell struct {
 	p      *Process
 	level  uint32 // ERRORLEVEL
-	failed bool   // the last command did, as && and || see it
+	failed bool   // whether the last command failed, for && and ||
 	ended  bool   // exit was called
 }
 
@@ -71,9 +71,9 @@ func cmdSwitches(p *Process) (command string, once, stay bool) {
 	}
 }
 
-// commandText takes off the outer quotes of a command, by the rules that
-// "cmd /?" gives: always with /S, else unless there are exactly two quotes
-// around the name of a program that has blanks.
+// commandText removes the outer quotes of a command, by the rules that "cmd /?"
+// gives. With /S it always does. Without /S it keeps them if there are exactly
+// two quotes, around the name of a program that has blanks.
 func commandText(p *Process, text string, strip bool) string {
 	text = strings.TrimLeft(text, " \t")
 	body, quoted := strings.CutPrefix(text, `"`)
@@ -96,8 +96,8 @@ func (p *Process) knows(path string) bool {
 	return ok
 }
 
-// interact runs what it reads, line by line, and shows it, as cmd does when its
-// input is a pipe.
+// interact reads lines, shows each and runs it, as cmd does when its input is a
+// pipe.
 func (sh *shell) interact(banner bool) {
 	p := sh.p
 	input := bufio.NewReader(p.Stdin)
@@ -127,8 +127,8 @@ func (sh *shell) cwd() string {
 	return sh.p.Cwd
 }
 
-// lineReader reads lines that end with \n, \r\n, or, as a terminal sends them,
-// \r.
+// lineReader reads lines that end with \n, with \r\n, or with \r, as a terminal
+// sends them.
 type lineReader struct {
 	r       *bufio.Reader
 	skipEnd bool // the last line ended with \r: a \n that follows belongs to it
@@ -228,7 +228,7 @@ func (sh *shell) variable(name string) (value string, ok bool) {
 
 // step is one command of a line.
 type step struct {
-	op        string // what stands before it: "", "&", "&&", "||" or "|"
+	op        string // the operator before it: "", "&", "&&", "||" or "|"
 	text      string
 	redirects []redirect
 }
@@ -292,7 +292,7 @@ func parseLine(line string) []step {
 	return steps
 }
 
-// parseRedirect reads a redirection and tells how long it is.
+// parseRedirect reads a redirection and returns its length.
 func parseRedirect(line string) (r redirect, length int) {
 	r.from = '1'
 	if line[0] == '<' {
@@ -313,7 +313,7 @@ func parseRedirect(line string) (r redirect, length int) {
 	return r, len(line) - len(rest) + end
 }
 
-// streamNumber tells whether the text before a redirection ends with the number
+// streamNumber reports whether the text before a redirection ends with the number
 // of a stream.
 func streamNumber(text string) (from byte, ok bool) {
 	n := len(text)
@@ -323,7 +323,8 @@ func streamNumber(text string) (from byte, ok bool) {
 	return text[n-1], n == 1 || text[n-2] == ' ' || text[n-2] == '\t'
 }
 
-// pipeline runs commands side by side, each one's output the next one's input.
+// pipeline runs commands at the same time. The output of each is the input of the
+// next.
 func (sh *shell) pipeline(steps []step) {
 	if len(steps) == 1 {
 		sh.step(steps[0])
@@ -346,7 +347,7 @@ func (sh *shell) pipeline(steps []step) {
 	sh.level, sh.failed = right.level, right.failed
 }
 
-// child is a process of its own with the same streams, at first.
+// child is a new process. It begins with the same streams.
 func (p *Process) child(commandLine string) *Process {
 	child := *p
 	child.depth++
@@ -374,7 +375,7 @@ func (sh *shell) step(s step) {
 	}
 }
 
-// redirect reports whether it could: there are no files but NUL.
+// redirect reports whether it succeeded: NUL is the only file.
 func (sh *shell) redirect(r redirect) bool {
 	p := sh.p
 	var output io.Writer
@@ -399,8 +400,8 @@ func (sh *shell) redirect(r redirect) bool {
 	return true
 }
 
-// commandName takes the name of a built-in command off a command; what ends it
-// stays with the rest.
+// commandName splits a command after the name of a built-in command. The
+// character that ends the name stays with the rest.
 func commandName(text string) (name, rest string) {
 	if i := strings.IndexAny(text, " \t./,;:=+([\\\""); i >= 0 {
 		return text[:i], text[i:]
@@ -427,8 +428,8 @@ func (sh *shell) program(text string) {
 
 func (sh *shell) fail(level uint32) { sh.level, sh.failed = level, true }
 
-// builtin carries out a command that cmd knows by itself, if name is one; rest
-// is what follows the name.
+// builtin carries out a built-in command of cmd, if name is one. rest is the text
+// after the name.
 func (sh *shell) builtin(name, rest string) bool {
 	name = strings.ToLower(name)
 	switch name {
@@ -454,7 +455,7 @@ func (sh *shell) builtin(name, rest string) bool {
 	return true
 }
 
-// call runs its line once more through the expansion.
+// call expands the variables of its line a second time, then runs it.
 func (sh *shell) call(line string) {
 	if sh.tooDeep() {
 		return

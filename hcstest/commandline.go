@@ -3,9 +3,9 @@ package hcstest
 import "strings"
 
 // splitCommandLine splits a command line into arguments as CommandLineToArgvW
-// does: the first argument, a file name, knows quotes but no escapes; in the
-// others 2n backslashes before a quote are n, one more makes it literal, and two
-// quotes inside quotes are one.
+// does. In the first argument, a file name, quotes count but escapes do not. In
+// the others, 2n backslashes before a quote stand for n backslashes, 2n+1 stand
+// for n and a literal quote, and two quotes inside quotes stand for one.
 func splitCommandLine(line string) []string {
 	line = strings.TrimLeft(line, " \t")
 	if line == "" {
@@ -24,7 +24,7 @@ func splitCommandLine(line string) []string {
 	}
 }
 
-// cutProgram takes the program's name off a command line.
+// cutProgram splits a command line after the name of the program.
 func cutProgram(line string) (name, rest string) {
 	if quoted, ok := strings.CutPrefix(line, `"`); ok {
 		name, rest, _ = strings.Cut(quoted, `"`)
@@ -80,7 +80,7 @@ func imageName(path string) string {
 	return path
 }
 
-// imageKey is what programs are known by.
+// imageKey is the key under which the Service has a program.
 func imageKey(name string) string {
 	return strings.TrimSuffix(strings.ToLower(name), ".exe")
 }

@@ -32,7 +32,7 @@ func TestSplitCommandLine(t *testing.T) {
 	}
 }
 
-// FuzzCommandLineRoundTrip splits what SpecFromOCI has escaped.
+// FuzzCommandLineRoundTrip splits a command line that SpecFromOCI has escaped.
 func FuzzCommandLineRoundTrip(f *testing.F) {
 	for _, seed := range []string{"", "a b", `a"b`, `a\`, `a\\"`, `\\?\x y\`, "a\tb", `""`} {
 		f.Add(seed, "z")

@@ -80,8 +80,8 @@ const (
 	buildAssignedDevices = 17763
 )
 
-// parseDocument reads the document of c, and refuses it with the code that HCS
-// gives. Released Windows drops the fields of Technical Preview 4.
+// parseDocument reads the document of c. It refuses a wrong one with the code
+// that HCS gives. Released Windows drops the fields of Technical Preview 4.
 func (s *Service) parseDocument(c Call) (*document, error) {
 	doc := &document{}
 	decoder := json.NewDecoder(strings.NewReader(c.Document))

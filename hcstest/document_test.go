@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The simulator knows the fields that the library sends, no fewer and no more:
-// those of its golden documents, which have every field of the library's.
+// The simulator knows exactly the fields that the library sends. Its golden
+// documents have every field.
 func TestSimulatorKnowsTheFieldsOfTheDocument(t *testing.T) {
 	files, err := filepath.Glob("../testdata/golden/*.json")
 	if err != nil || len(files) == 0 {

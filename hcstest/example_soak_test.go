@@ -34,8 +34,8 @@ func (c *counter) StateChanged(id string, state libcontainerd.StateInfo) error {
 	return nil
 }
 
-// sometimes makes one call in ten meet a fault: it is refused, it is carried out but
-// answered with an error, or its answer takes a minute.
+// sometimes makes one call in ten meet a fault: the call is refused, or it is
+// carried out and its answer is an error, or its answer takes a minute.
 func sometimes(random *rand.Rand) func(hcstest.Call) *hcstest.Fault {
 	var mu sync.Mutex // guards random
 	return func(hcstest.Call) *hcstest.Fault {
@@ -54,8 +54,8 @@ func sometimes(random *rand.Rand) func(hcstest.Call) *hcstest.Fault {
 }
 
 // A soak: many lives, each with other faults, and what must hold whatever fails.
-// The name of a test that fails has its seed, to run it again; goroutines may take
-// other turns then.
+// The name of a test that fails has its seed, to run it again. Goroutines may then
+// run in another order.
 func TestEveryContainerThatStartedHasOneExit(t *testing.T) {
 	for seed := range uint64(50) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -43,8 +43,9 @@ func stopsThoughTheShutdownHangs(t *testing.T) {
 	})
 }
 
-// A test with testing/synctest waits for no timeout. stopsThoughTheShutdownHangs
-// is such a test; in an engine its name begins with Test.
+// A test with testing/synctest spends no time on timeouts.
+// stopsThoughTheShutdownHangs is such a test; in an engine its name begins with
+// Test.
 func Example_synctest() {
 	_ = stopsThoughTheShutdownHangs
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// engine is the smallest engine: it collects what its containers print, and
-// tells when one has ended.
+// engine is the smallest engine: it collects the output of its containers, and
+// reports when one has ended.
 type engine struct {
 	output chan string
 	exit   chan libcontainerd.StateInfo
@@ -33,7 +33,7 @@ func (e *engine) AttachStreams(_ string, pipes libcontainerd.IOPipe) error {
 		}()
 	}
 	if pipes.Stdin == nil {
-		return nil // the streams of a container that was taken up again may be gone
+		return nil // after a restart of the engine there may be no streams
 	}
 	return pipes.Stdin.Close()
 }
@@ -58,8 +58,8 @@ func webSpec(args ...string) libcontainerd.Spec {
 	}
 }
 
-// A program that is no test makes its Service with NewService, and asks at the
-// end whether anything is left. In a test it is New(t), which asks by itself.
+// A program that is not a test makes its Service with NewService, and calls Check
+// at the end to find what is left. In a test use New(t), which checks by itself.
 func ExampleNewService() {
 	svc := hcstest.NewService()
 	engine := newEngine()
@@ -83,7 +83,7 @@ func ExampleNewService() {
 	// <nil>
 }
 
-// A test can register programs of its own.
+// A test can register its own programs.
 func ExampleWithProgram() {
 	greet := func(p *hcstest.Process) uint32 {
 		fmt.Fprintln(p.Stdout, "hello,", p.Args[1])
@@ -107,7 +107,7 @@ func ExampleWithProgram() {
 	// Output: hello, gopher
 }
 
-// What goes wrong on Windows goes wrong here, when it is asked to.
+// A test can make go wrong what goes wrong on Windows.
 func ExampleService_Fail() {
 	svc := hcstest.NewService()
 	client, err := libcontainerd.NewClient(newEngine(), libcontainerd.WithComputeService(svc))
@@ -133,9 +133,9 @@ func ExampleService_Fail() {
 	// left over: <nil>
 }
 
-// A Rule chooses calls, and a Fault says what happens to them. Here HCS starts the
-// second container, but its answer is an error: the client must not leave behind
-// what runs.
+// A Rule chooses calls, and a Fault says what happens to them. Here HCS starts
+// the second container, but answers with an error. The client must end the
+// container that then runs.
 func ExampleService_Inject() {
 	svc := hcstest.NewService()
 	client, err := libcontainerd.NewClient(newEngine(), libcontainerd.WithComputeService(svc))
@@ -174,7 +174,7 @@ func ExampleService_Inject() {
 }
 
 // An engine dies and comes back. Close plays its death: the containers run on, and
-// the first engine is told nothing more. The second engine takes them up again.
+// the first engine gets no further event. The second engine takes them up again.
 func Example_restartOfTheEngine() {
 	svc := hcstest.NewService()
 	first, err := libcontainerd.NewClient(newEngine(), libcontainerd.WithComputeService(svc))
@@ -220,15 +220,15 @@ func Example_restartOfTheEngine() {
 	// <nil>
 }
 
-// oneLayer is a ComputeService that takes every layer for the same one.
+// oneLayer is a ComputeService that gives every layer the same id.
 type oneLayer struct{ libcontainerd.ComputeService }
 
 func (oneLayer) LayerID(string) (string, error) { return aGUID, nil }
 
 const aGUID = "66d1ef4c-7a00-11e6-8948-00155ddbef9d"
 
-// The suite returns one error for each behaviour that is not as the client relies
-// on. A test fails if it returns any.
+// The suite returns one error for each behaviour that differs from what the
+// client relies on. A test fails if it returns any.
 func ExampleTestComputeService() {
 	svc := hcstest.NewService()
 	fmt.Println(hcstest.TestComputeService(svc, hcstest.SuiteConfig{}))

@@ -10,16 +10,16 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// Fault is what happens to a call instead of, or beside, what would happen
-// anyway. First the call is held for Delay, then, with Hang, until it is
-// released; then Err is its answer, or, if Err is nil, it is carried out.
+// Fault is what happens to a call instead of, or in addition to, its ordinary
+// course. First the call is held for Delay. Then, with Hang, it is held until it
+// is released. Then its answer is Err, or, if Err is nil, it is carried out.
 //
-// With Done it is carried out at once, and only its answer is held or replaced
-// by Err: HCS has done it and nobody knows.
+// With Done the call is carried out at once, and only its answer is held or
+// replaced by Err: HCS has done it, and the caller does not know.
 //
-// A Close that fails leaves the handle open, to be closed once more. A Wait that is
-// held ends when its handle is closed, and any held call but a Close when the
-// service is lost.
+// A Close that fails leaves the handle open, and the caller closes it again. A
+// Wait that is held ends when its handle is closed. Any held call but a Close
+// ends when the service is lost.
 type Fault struct {
 	Err   error // a bare Code becomes a *libcontainerd.Error, other errors are answered as they are
 	Delay time.Duration
@@ -49,19 +49,21 @@ type Injection struct {
 	hits atomic.Int64 // calls that met the fault
 }
 
-// Inject makes calls meet a fault. Of several rules that match a call the
-// newest counts.
+// Inject makes calls meet a fault. If several rules match a call, the newest
+// counts.
 func (s *Service) Inject(rule Rule) *Injection {
 	in := &Injection{rule: rule, svc: s, met: make(chan struct{}), free: make(chan struct{})}
 	s.change(func(f *faults) { f.add(&reactor{op: rule.Op, react: in.react, in: in}) })
 	return in
 }
 
-// Fail answers the next calls of op with errs, one each; nil lets a call pass.
-// An empty id stands for any compute system. The calls are not carried out.
+// Fail answers the next calls of op with errs, one call each. A call whose error
+// is nil is carried out, the others are not. An empty id stands for any compute
+// system.
 func (s *Service) Fail(op Op, id string, errs ...error) {
 	for _, err := range slices.Backward(errs) {
-		// Injected last, matched first: each one yields to the next when used up.
+		// The rule that is injected last is matched first. When it is used up, the
+		// next one counts.
 		s.Inject(Rule{Op: op, ID: id, Times: 1, Fault: Fault{Err: err}})
 	}
 }
@@ -72,10 +74,10 @@ func (s *Service) Hang(op Op, id string) *Injection {
 	return s.Inject(Rule{Op: op, ID: id, Fault: Fault{Hang: true}})
 }
 
-// OnCall has react look at every call of op, before it is carried out; an empty
-// op stands for all. A fault that it returns is met by the call. react runs in
-// the caller's goroutine with no lock held; it may block, and it may use the
-// Service. It sees OpStop and OpExit too.
+// OnCall calls react for every call of op, before the call is carried out. An
+// empty op stands for all. If react returns a fault, the call meets it. react
+// runs in the goroutine of the caller, with no lock held. It may block, and it
+// may use the Service. It sees OpStop and OpExit too.
 func (s *Service) OnCall(op Op, react func(Call) *Fault) {
 	s.change(func(f *faults) { f.add(&reactor{op: op, react: react}) })
 }
@@ -116,8 +118,8 @@ func (in *Injection) react(c Call) *Fault {
 	return &r.Fault
 }
 
-// faults is what calls may meet at one moment. It is never changed, but replaced,
-// so that a call without faults costs one atomic load.
+// faults are the faults in force at one moment. The value is replaced, never
+// changed, so that a call without faults costs one atomic load.
 type faults struct {
 	reactors []*reactor    // the newest first
 	healed   chan struct{} // closed by Heal
@@ -181,8 +183,8 @@ func (s *Service) fault(c Call) *hold {
 	return nil
 }
 
-// meet carries out do, or what the faults make of it. A held call ends early
-// when lost or closed is closed; either may be nil.
+// meet carries out do, or does what the faults say instead. A held call ends
+// early when lost or closed is closed; either may be nil.
 func (s *Service) meet(c Call, lost, closed <-chan struct{}, do func() error) error {
 	h := s.fault(c)
 	if h == nil {
@@ -208,8 +210,8 @@ func (s *Service) meet(c Call, lost, closed <-chan struct{}, do func() error) er
 	return do()
 }
 
-// wait blocks as long as the fault says. It returns an error when the call is
-// ended meanwhile.
+// wait blocks as long as the fault says. It returns an error if the call is ended
+// in the meantime.
 func (h *hold) wait(c Call, lost, closed <-chan struct{}) error {
 	if h.Delay > 0 {
 		timer := time.NewTimer(h.Delay)
@@ -237,7 +239,7 @@ func (h *hold) wait(c Call, lost, closed <-chan struct{}) error {
 	return nil
 }
 
-// answer dresses a scripted error as the interfaces want it.
+// answer gives a scripted error the form that the interfaces want.
 func (c Call) answer(err error) error {
 	if code, ok := err.(libcontainerd.Code); ok { //nolint:errorlint // a wrapped Code stays as its author wrapped it
 		return c.failure(code, "")
@@ -245,7 +247,7 @@ func (c Call) answer(err error) error {
 	return err
 }
 
-// codeOf is the code with which a system stops that a fault at OpStop made stop
+// codeOf is the code with which a system stops, if a fault at OpStop made it stop
 // with an error.
 func codeOf(err error) libcontainerd.Code {
 	if err == nil {

@@ -84,7 +84,7 @@ func TestInject(t *testing.T) {
 			t.Error(d, err)
 		}
 
-		// Done, and nobody knows.
+		// Done, but the answer is an error.
 		svc.Inject(hcstest.Rule{Op: hcstest.OpCreate, ID: "c2", Times: 1, Fault: hcstest.Fault{Done: true, Err: libcontainerd.CodeTimeout}})
 		_, err := svc.CreateComputeSystem("c2", configuration(t, svc, "c2", spec()))
 		wantCode(t, "create", err, libcontainerd.CodeTimeout)

@@ -6,17 +6,17 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// handle is what the handles of systems and of processes have in common: the
-// rules of their use.
+// handle is the common part of the handles of systems and of processes: the rules
+// of their use.
 type handle struct {
 	svc        *Service
 	connection *connection
-	closed     chan struct{} // closed when the handle is
+	closed     chan struct{} // closed when the handle is closed
 
 	mu        sync.Mutex // guards following
 	calls     int        // running, waits not counted
 	closing   bool
-	refused   bool          // a Close was answered with an error: another one is in order
+	refused   bool          // a Close was answered with an error: a second one is allowed
 	abandoned bool          // closed by Service.Abandon
 	quiet     chan struct{} // closed when calls becomes 0; nil: Close does not wait for it
 }
@@ -62,7 +62,8 @@ func (h *handle) misusedLocked(c Call, what string) error {
 	return c.failure(libcontainerd.CodeInvalidHandle, "the handle is closed")
 }
 
-// wait carries out a wait, which Close ends, and which may come too late.
+// wait carries out a wait. Close ends it. A wait that begins after Close is not a
+// violation.
 func (h *handle) wait(c Call, do func() error) error {
 	n := h.svc.record.add(c)
 	err := h.svc.meet(c, h.connection.lost, h.closed, do)
@@ -70,9 +71,9 @@ func (h *handle) wait(c Call, do func() error) error {
 	return err
 }
 
-// close closes the handle and lets go of what it stands for. Like hcsshim's
-// handles it waits for the calls that still run, though there should be none, and
-// stays open when HCS refuses.
+// close closes the handle and releases what it stands for. Like the handles of
+// hcsshim it waits for the calls that still run, though there should be none, and
+// stays open if HCS refuses.
 func (h *handle) close(c Call, release func()) error {
 	h.mu.Lock()
 	if h.closing {
@@ -106,7 +107,7 @@ func (h *handle) close(c Call, release func()) error {
 	defer h.mu.Unlock()
 	h.refused = err != nil
 	switch {
-	case !done && h.abandoned: // meanwhile
+	case !done && h.abandoned: // during the call
 		close(h.closed)
 	case !done:
 		h.closing = false
@@ -114,8 +115,8 @@ func (h *handle) close(c Call, release func()) error {
 	return err
 }
 
-// abandon closes the handle as the end of its owner does. It reports whether
-// it was open.
+// abandon closes the handle as Windows does when its owner dies. It reports
+// whether the handle was open.
 func (h *handle) abandon() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -48,18 +48,18 @@ func LayerOperations() []Op {
 //	mounted, err := layers.Mount(ctx, stack, scratch, layers.WithDriver(store))
 //
 // Folders are real: an imported layer has the files of its tar, and a scratch a
-// sandbox.vhdx. That a scratch is mounted is only remembered, and its volume does not
-// exist. Faults are made as with a Service. All methods may be called concurrently.
+// sandbox.vhdx. A LayerStore only remembers that a scratch is mounted: its volume does
+// not exist. Faults are made as with a Service. All methods may be called concurrently.
 type LayerStore struct {
 	version      string
 	architecture string
-	calls        *Service // has faults and the record of calls, nothing else
+	calls        *Service // only for its faults and its record of calls
 
 	mu      sync.Mutex // guards following
 	mounted map[string]*scratch
 }
 
-// scratch is one that is active.
+// scratch is an active scratch.
 type scratch struct {
 	parents []string // nil until it is prepared
 }
@@ -93,10 +93,10 @@ func NewLayerStore(options ...LayerOption) *LayerStore {
 	return s
 }
 
-// NewLayers makes a LayerStore for a test. What is still mounted when the test ends
-// fails it, and so does every call that Windows does not survive well: a scratch
-// activated twice, prepared before it is active, or destroyed while it is, and a
-// layer destroyed under a mounted scratch.
+// NewLayers makes a LayerStore for a test. The test fails if anything is still
+// mounted when it ends. It also fails for every call that damages a real host: a
+// scratch is activated twice, is prepared before it is active, or is destroyed
+// while it is active; a layer is destroyed under a mounted scratch.
 func NewLayers(tb TB, options ...LayerOption) *LayerStore {
 	tb.Helper()
 	s := NewLayerStore(options...)
@@ -110,8 +110,8 @@ func NewLayers(tb TB, options ...LayerOption) *LayerStore {
 	return s
 }
 
-// Check returns, joined, every violation of the rules so far and what is mounted
-// now. nil means that there is nothing.
+// Check returns, joined, every violation of the rules so far and every scratch
+// that is mounted now. It returns nil if there are none.
 func (s *LayerStore) Check() error {
 	errs := s.calls.violations.list()
 	for _, folder := range s.Mounted() {
@@ -127,7 +127,7 @@ func (s *LayerStore) Mounted() []string {
 	return slices.Sorted(maps.Keys(s.mounted))
 }
 
-// Restart poses a restart of the host: nothing is mounted any more.
+// Restart simulates a restart of the host: nothing is mounted after it.
 func (s *LayerStore) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +157,7 @@ func (s *LayerStore) Host() (version, architecture string, err error) {
 	return s.version, s.architecture, nil
 }
 
-// call meets the faults, and then does what is to be done.
+// call meets the faults, and then calls do.
 func (s *LayerStore) call(op Op, folder string, do func(Call) error) error {
 	c := Call{Op: op, ID: folder}
 	err := s.calls.local(c, func() error { return do(c) })
@@ -255,7 +255,7 @@ func (s *LayerStore) CreateScratch(folder string, parents []string) error {
 
 func disk(folder string) string { return filepath.Join(folder, "sandbox.vhdx") }
 
-// need answers for layers that are not there.
+// need returns an error if a layer does not exist.
 func (s *LayerStore) need(c Call, folders []string) error {
 	for _, folder := range folders {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
@@ -275,7 +275,7 @@ func (s *LayerStore) ExpandScratch(folder string, size uint64) error {
 	})
 }
 
-// inactive answers for a scratch that is active or not there.
+// inactive returns an error if a scratch is active or does not exist.
 func (s *LayerStore) inactive(c Call) error {
 	s.mu.Lock()
 	_, active := s.mounted[c.ID]

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// tb collects what a test of a user would fail with.
+// tb collects the failures of a user's test.
 type layersTB struct {
 	errs    []string
 	cleanup func()
@@ -24,7 +24,7 @@ func (tb *layersTB) Errorf(format string, args ...any) {
 	tb.errs = append(tb.errs, fmt.Sprintf(format, args...))
 }
 
-// Each of these tests of a user fails.
+// Each of these tests fails, as a user's test would.
 func TestLayersFailTheTestThatMisusesThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		use  func(s *hcstest.LayerStore, scratch, base string) error

@@ -12,7 +12,8 @@ import (
 
 // Check returns, joined, every violation of the protocol so far and everything
 // that is left over now: systems that have not stopped, handles and pipes that
-// are not closed, programs that have not returned. nil means that nothing is.
+// are not closed, programs that have not returned. It returns nil if there is
+// nothing.
 func (s *Service) Check() error {
 	errs := s.violations.list()
 	s.mu.Lock()
@@ -27,9 +28,9 @@ func (s *Service) Check() error {
 	return errors.Join(errs...)
 }
 
-// Settle waits until nothing is left over, at most for the time given, and then
-// does as Check. A client may close its last handles a moment after its last
-// event.
+// Settle waits until nothing is left over, at most for the given time, and then
+// does what Check does. A client may close its last handles a moment after its
+// last event.
 func (s *Service) Settle(limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -55,7 +56,7 @@ func (s *Service) settled() <-chan struct{} {
 	return idle
 }
 
-// leftovers describes what is left of a system, "" if nothing is any more.
+// leftovers describes what is left of a system, "" if nothing is left.
 func (sys *system) leftovers() string {
 	sys.mu.Lock()
 	defer sys.mu.Unlock()
@@ -92,7 +93,8 @@ func (p *process) leftoversLocked() string {
 	return fmt.Sprintf("process %d (%s): %s", p.pid, p.image, strings.Join(parts, ", "))
 }
 
-// maxViolations bounds the list, so that a soak gone wrong does not fill memory.
+// maxViolations bounds the list, so that a soak that goes wrong does not fill
+// memory.
 const maxViolations = 100
 
 // violations are the calls that the interfaces forbid.

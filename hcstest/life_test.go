@@ -9,7 +9,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// BenchmarkLife is a container's life with one process that does nothing.
+// BenchmarkLife runs a container with one process that does nothing.
 func BenchmarkLife(b *testing.B) {
 	svc := hcstest.New(b, hcstest.WithProgram("nothing", hcstest.Exit(0)))
 	document, err := libcontainerd.Configuration("c", spec(), svc)

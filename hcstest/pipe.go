@@ -9,19 +9,19 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// pipeSize is how much a pipe holds before its writer blocks, as Windows
-// dimensions them.
+// pipeSize is how many bytes a pipe holds before its writer blocks, as on
+// Windows.
 const pipeSize = 64 << 10
 
-// pipe is an anonymous pipe. What was written stays readable when the writer's
-// end is closed. The methods that close are legal on a nil pipe and may be
-// called again.
+// pipe is an anonymous pipe. After the end of the writer is closed, what was
+// written can still be read. The methods that close may be called on a nil pipe,
+// and more than once.
 type pipe struct {
 	mu      sync.Mutex // guards following
 	changed sync.Cond  // with mu
 	buf     []byte     // unread
 	written bool       // the writer's end is closed: end of file after buf
-	shut    bool       // the writer's end is closed, the reader does not know yet
+	shut    bool       // the writer's end is closed, but the reader is not told
 	broken  bool       // the reader's end is closed
 }
 
@@ -111,7 +111,7 @@ type pipeEnd struct {
 	name  string
 	pipe  *pipe
 	close func() // what Close does to the pipe
-	drop  func() // what the death of its owner does to the pipe
+	drop  func() // called when the owner dies
 }
 
 func (e *pipeEnd) Close() error {
@@ -122,7 +122,7 @@ func (e *pipeEnd) Close() error {
 	return nil
 }
 
-// abandon closes the end as the death of its owner does.
+// abandon closes the end as Windows does when its owner dies.
 func (e *pipeEnd) abandon() {
 	if e.forget() {
 		e.drop()
@@ -151,7 +151,7 @@ type outputEnd struct{ pipeEnd }
 
 func (e *outputEnd) Read(b []byte) (int, error) { return e.pipe.Read(b) }
 
-// pipeEnds are the caller's ends of a process's pipes, nil where there is none.
+// pipeEnds are the caller's ends of the pipes of a process, nil without a pipe.
 type pipeEnds struct {
 	stdin          *inputEnd
 	stdout, stderr *outputEnd
@@ -209,7 +209,7 @@ func (ends pipeEnds) close() {
 	}
 }
 
-// interfaces gives nil interfaces where there is no pipe.
+// interfaces returns a nil interface for each pipe that does not exist.
 func (ends pipeEnds) interfaces() (stdin io.WriteCloser, stdout, stderr io.ReadCloser) {
 	if ends.stdin != nil {
 		stdin = ends.stdin

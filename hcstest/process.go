@@ -26,7 +26,7 @@ type process struct {
 	exit      libcontainerd.Code // why there is no exit code, or 0
 	programs  int                // goroutines that run it: 1 or 0
 	handles   []*processHandle
-	ends      []*pipeEnd // that somebody took and has not closed
+	ends      []*pipeEnd // taken, and not closed yet
 	taken     bool       // the pipes were handed out, or closed
 	inputOver bool       // CloseStdin was called
 	inputShut bool       // the caller's end of stdin was closed
@@ -61,7 +61,7 @@ func (h *systemHandle) OpenProcess(pid uint32) (libcontainerd.ComputeProcess, er
 	return h.processCall(c, func() (*processHandle, error) { return h.openProcess(c) })
 }
 
-// processCall is a call that answers with a handle; see Service.handleCall.
+// processCall is a call that returns a handle; see Service.handleCall.
 func (h *systemHandle) processCall(c Call, do func() (*processHandle, error)) (libcontainerd.ComputeProcess, error) {
 	var ph *processHandle
 	err := h.call(c, func() (err error) {
@@ -112,14 +112,14 @@ func (h *systemHandle) createProcess(c Call) (*processHandle, error) {
 	return ph, nil
 }
 
-// newPids returns the first of n process ids. Like Windows' own they are
+// newPids returns the first of n process ids. Like those of Windows they are
 // multiples of four.
 func (s *Service) newPids(n int) uint32 {
 	size := 4 * uint32(n)
 	return s.pids.Add(size) - size
 }
 
-// checkProcess finds out which program is meant, and refuses what Windows would.
+// checkProcess finds the program, and refuses what Windows would refuse.
 func checkProcess(c Call) (image string, args []string, err error) {
 	config := c.Process
 	if config == nil || config.ApplicationName == "" && config.CommandLine == "" {
@@ -157,10 +157,10 @@ func (p *process) makePipes() {
 	}
 }
 
-// run lets the program run to its end. The process ends with it unless it has
-// been ended before.
+// run runs the program to its end. The process then ends, unless it was ended
+// before.
 func (p *process) run(program Program, args []string) {
-	code := uint32(unknownExit) // should the program end its goroutine
+	code := uint32(unknownExit) // if the program ends its goroutine
 	defer func() {
 		p.returned(code)
 		p.sys.mu.Lock()
@@ -171,8 +171,8 @@ func (p *process) run(program Program, args []string) {
 	code = program(p.view(args))
 }
 
-// returned ends the process because its program has returned, or was killed: at
-// once if no fault delays it.
+// returned ends the process after its program has returned, or was killed. It
+// does so at once, unless a fault delays it.
 func (p *process) returned(code uint32) {
 	c := p.call(OpExit)
 	h := p.sys.svc.fault(c)
@@ -205,7 +205,7 @@ func (p *process) end(exitCode uint32, exit libcontainerd.Code) bool {
 	return true
 }
 
-// settle has the system forget the process when nothing is left of it.
+// settle makes the system forget the process when nothing of it is left.
 func (p *process) settle() {
 	sys := p.sys
 	sys.mu.Lock()
@@ -239,8 +239,8 @@ func (h *processHandle) Pid() uint32 {
 	return h.p.pid
 }
 
-// Stdio hands over the pipes. Whoever asks first, on whichever handle, gets
-// them; later there are none while the process runs, and CodeNotFound after.
+// Stdio hands over the pipes to the first caller, on whichever handle. A later
+// caller gets none while the process runs, and CodeNotFound after its end.
 func (h *processHandle) Stdio() (stdin io.WriteCloser, stdout, stderr io.ReadCloser, err error) {
 	c := h.p.call(OpStdio)
 	var ends pipeEnds
@@ -276,7 +276,7 @@ func (h *processHandle) stdio(c Call) (pipeEnds, error) {
 	return ends, nil
 }
 
-// CloseStdin ends the program's input, once the pipe is closed as well.
+// CloseStdin, together with the close of the pipe, ends the input of the program.
 func (h *processHandle) CloseStdin() error {
 	c := h.p.call(OpCloseStdin)
 	return h.call(c, func() error { return h.p.closeInput(c) })
@@ -379,7 +379,7 @@ func (h *processHandle) Close() error {
 	})
 }
 
-// discard closes a handle that nobody was given.
+// discard closes a handle that was not given to anybody.
 func (h *processHandle) discard() {
 	if h.abandon() {
 		if h.creator {

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// Program is what runs as a process; its result is the exit code. When the
-// process is ended from outside it should return soon: its pipes are broken by
-// then, and Killed is closed.
+// Program is the code of a process; its result is the exit code. If the process
+// is ended from outside, its pipes are broken and Killed is closed, and the
+// Program should return soon.
 type Program func(p *Process) (exitCode uint32)
 
 // Exit is a Program that ends at once.
@@ -69,7 +69,7 @@ func (p *process) view(args []string) *Process {
 // Killed is closed when the process has been ended from outside.
 func (p *Process) Killed() <-chan struct{} { return p.process.done }
 
-// killed tells whether the process has been ended from outside.
+// killed reports whether the process has been ended from outside.
 func (p *Process) killed() bool {
 	select {
 	case <-p.process.done:
@@ -84,13 +84,13 @@ func (p *Process) Hostname() string {
 	return cmp.Or(p.process.sys.doc.HostName, p.ContainerID)
 }
 
-// Getenv returns the value of an environment variable, whose name is compared
-// without regard to case, and "" if there is none.
+// Getenv returns the value of an environment variable, and "" if there is none.
+// The case of its name does not matter.
 func (p *Process) Getenv(name string) string {
 	return p.environment()[strings.ToUpper(name)].value
 }
 
-// Environ returns the environment as NAME=value, in order.
+// Environ returns the environment as NAME=value, sorted.
 func (p *Process) Environ() []string {
 	var list []string
 	for _, v := range p.environment() {
@@ -111,8 +111,8 @@ func (e environment) set(name, value string) {
 	e[strings.ToUpper(name)] = variable{name, value}
 }
 
-// environment is what Windows gives every process, and what the ProcessConfig
-// says.
+// environment has the variables that Windows gives every process, and those of
+// the ProcessConfig.
 func (p *Process) environment() environment {
 	if p.env != nil {
 		return p.env
@@ -143,14 +143,14 @@ func (p *Process) environment() environment {
 	return p.env
 }
 
-// HasConsole tells whether the process has an emulated console.
+// HasConsole reports whether the process has an emulated console.
 func (p *Process) HasConsole() bool { return p.process.console != nil }
 
 // ConsoleSize is the size of the console in characters, 0 without one.
 func (p *Process) ConsoleSize() (width, height uint16) { return p.process.console.size() }
 
-// Resized receives after the console's size has changed, once for several
-// changes. It is nil without a console.
+// Resized receives a value after the size of the console has changed. Several
+// changes may give one value. It is nil without a console.
 func (p *Process) Resized() <-chan struct{} {
 	if p.process.console == nil {
 		return nil
@@ -166,7 +166,7 @@ type console struct {
 	width, height uint16
 }
 
-// newConsole takes the size as a ProcessConfig has it: height, then width.
+// newConsole takes the size in the order of a ProcessConfig: height, then width.
 func newConsole(size [2]uint) *console {
 	return &console{
 		resized: make(chan struct{}, 1),

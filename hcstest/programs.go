@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// defaultPrograms are the programs that every Service has. They do what the
-// real ones do as far as a container's streams and exit code show it. There is
-// no file system. An option that they do not have is refused as not simulated.
+// defaultPrograms are the programs that every Service has. As far as streams and
+// exit code show it, they do what the real ones do. There is no file system. An
+// option that they do not have is refused as not simulated.
 func defaultPrograms() map[string]Program {
 	return map[string]Program{
 		"cmd":            runCmd,
@@ -32,14 +32,14 @@ func defaultPrograms() map[string]Program {
 	}
 }
 
-// printf writes text whose lines end as Windows ends them. A broken pipe is the
-// reader's wish.
+// printf writes text with the line ends of Windows. It ignores a broken pipe:
+// then nobody reads.
 func printf(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\r\n"))
 }
 
-// pause waits for a time, forever if it is negative. It reports false when the
-// process was ended meanwhile.
+// pause waits for a time, forever if it is negative. It reports false if the
+// process was ended in the meantime.
 func (p *Process) pause(d time.Duration) bool {
 	var over <-chan time.Time
 	if d >= 0 {
@@ -55,8 +55,8 @@ func (p *Process) pause(d time.Duration) bool {
 	}
 }
 
-// options splits the arguments into those that begin with / or -, in lower
-// case and without it, and the others.
+// options returns the arguments that begin with / or -, in lower case and without
+// that character, and then the other arguments.
 func (p *Process) options() (options, operands []string) {
 	if len(p.Args) == 0 {
 		return nil, nil
@@ -105,8 +105,8 @@ func runSort(p *Process) uint32 {
 	return 0
 }
 
-// runFind prints the lines that contain a string; /v, the others; /i, without
-// regard to case; /c, their number.
+// runFind prints the lines that contain a string. /v prints the other lines, /i
+// ignores case, /c prints the number of lines.
 func runFind(p *Process) uint32 {
 	options, operands := p.options()
 	if len(operands) == 0 {
@@ -127,9 +127,9 @@ func runFind(p *Process) uint32 {
 	})
 }
 
-// runFindstr prints the lines that contain one of several strings, separated by
-// blanks, that may be anchored by ^ and $; /v, the others; /i, without regard to
-// case; /l, whose anchors are text; /c:STRING, which contain one string with
+// runFindstr prints the lines that contain one of several strings, which are
+// separated by blanks and may be anchored by ^ and $. /v prints the other lines,
+// /i ignores case, /l takes anchors for text, and /c:STRING takes one string with
 // blanks. No other regular expression is simulated.
 func runFindstr(p *Process) uint32 {
 	options, operands := p.options()
@@ -149,8 +149,8 @@ func runFindstr(p *Process) uint32 {
 	if len(operands) > 0 {
 		return p.notSimulated("findstr in a file")
 	}
-	// /C: searches for text unless /R says otherwise, everything else is a regular
-	// expression unless /L does.
+	// Without /R, the string of /C: is text. Without /L, every other string is a
+	// regular expression.
 	anchors := !slices.Contains(options, "l") && (!hasLiteral || slices.Contains(options, "r"))
 	if anchors && slices.ContainsFunc(patterns, isRegularExpression) {
 		return p.notSimulated("findstr " + strings.Join(patterns, " "))
@@ -173,13 +173,13 @@ func literalOption(args []string, name string) (value string, ok bool) {
 	return "", false
 }
 
-// search is what find and findstr look for.
+// search is the search of find and findstr.
 type search struct {
 	patterns []string
-	anchors  bool // ^ and $ are the ends of a line
-	fold     bool // without regard to case
-	invert   bool // the lines that do not match
-	count    bool // only their number
+	anchors  bool // ^ and $ match the ends of a line
+	fold     bool // ignore case
+	invert   bool // print the lines that do not match
+	count    bool // print the number of lines only
 }
 
 func filter(p *Process, s search) (exitCode uint32) {
@@ -230,8 +230,8 @@ func (s search) matches(line string) bool {
 	})
 }
 
-// runPing answers once a second: -n times, 4 unless given, or until ended with
-// -t.
+// runPing prints an answer every second: -n times, by default 4, or, with -t,
+// until it is ended.
 func runPing(p *Process) uint32 {
 	count, host := 4, ""
 	for i := 1; i < len(p.Args); i++ {
@@ -272,7 +272,7 @@ func runPing(p *Process) uint32 {
 	}
 }
 
-// resolve knows the names that need no network.
+// resolve returns the address of a name that needs no network.
 func resolve(host string) (address string, ok bool) {
 	if strings.EqualFold(host, "localhost") {
 		return "::1", true
@@ -282,7 +282,7 @@ func resolve(host string) (address string, ok bool) {
 }
 
 // runTimeout waits for /t SECONDS; -1 waits until it is ended. Unlike the real
-// one it does not mind that its input is redirected.
+// one it accepts a redirected input.
 func runTimeout(p *Process) uint32 {
 	for _, arg := range p.Args {
 		seconds, err := strconv.Atoi(arg)
@@ -299,7 +299,7 @@ func runTimeout(p *Process) uint32 {
 	return 1
 }
 
-// runServiceMonitor starts a service, so to speak, and waits until it is ended.
+// runServiceMonitor pretends to start a service, and waits until it is ended.
 func runServiceMonitor(p *Process) uint32 {
 	if len(p.Args) < 2 {
 		printf(p.Stderr, "USAGE: ServiceMonitor.exe [service name]\n")
@@ -310,8 +310,8 @@ func runServiceMonitor(p *Process) uint32 {
 	return killedExit
 }
 
-// runPowershell does not run anything but says what it would: a command, a
-// script, or, without either, what it reads. "exit N" ends with N.
+// runPowershell does not run anything. It prints what it would run: a command, a
+// script, or, without either, its input. "exit N" ends it with N.
 func runPowershell(p *Process) uint32 {
 	var rest []string
 	for i := 1; i < len(p.Args) && rest == nil; i++ {

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// recorder is a test that fails without anybody minding.
+// recorder is a test whose failure is recorded only.
 type recorder struct {
 	failures []string
 	cleanups []func()

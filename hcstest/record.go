@@ -49,9 +49,9 @@ const (
 	OpCloseProcess  Op = "CloseProcess"
 )
 
-// Acts of HCS itself, which faults can delay or prevent: the stop that a
-// Shutdown or a Terminate has asked for, and the end of a process that returned
-// or was killed.
+// Acts of HCS itself, which faults can delay or prevent: the stop of a system
+// after Shutdown or Terminate, and the end of a process that returned or was
+// killed.
 const (
 	OpStop Op = "Stop"
 	OpExit Op = "Exit"
@@ -68,7 +68,7 @@ func Operations() []Op {
 	}
 }
 
-// words is op as libcontainerd.Error.Op has it.
+// words is the name of op in libcontainerd.Error.Op.
 func (op Op) words() string {
 	switch op {
 	case OpLayerID:
@@ -96,8 +96,8 @@ func (op Op) words() string {
 	}
 }
 
-// recorded tells whether Calls shows op. What asks HCS for nothing is left out,
-// and so are waits, which begin at no particular moment.
+// recorded reports whether Calls shows op. It does not show calls that ask HCS
+// for nothing, nor waits, which begin at no particular moment.
 func (op Op) recorded() bool {
 	switch op {
 	case OpHost, OpLayerID, OpUtilityVM, OpPid, OpWait, OpWaitProcess:
@@ -116,7 +116,7 @@ type Call struct {
 	Document string                       // OpCreate: the document
 	Process  *libcontainerd.ProcessConfig // OpCreateProcess: the parameters, not to be changed
 
-	Err error // what was answered; not known yet to OnCall
+	Err error // the answer; nil in OnCall, which comes before it
 }
 
 // String is the call in short: "Create c1", "Kill c1/1234".
@@ -130,9 +130,9 @@ func (c Call) String() string {
 	return string(c.Op)
 }
 
-// Calls returns the calls so far in the order they were made, or only those of
-// the given operations. Host, LayerID, UtilityVM, Pid and Wait are not recorded;
-// OnCall sees them. See WithCallLimit.
+// Calls returns the calls so far, the oldest first, or only those of the given
+// operations. Host, LayerID, UtilityVM, Pid and Wait are not recorded, but OnCall
+// sees them. See WithCallLimit.
 func (s *Service) Calls(ops ...Op) []Call {
 	calls := s.record.list()
 	if len(ops) == 0 {

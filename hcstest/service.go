@@ -35,7 +35,7 @@ type Service struct {
 
 	mu      sync.Mutex // guards following; taken before system.mu
 	systems map[string]*system
-	live    map[*system]struct{} // whatever is not gone without a trace yet
+	live    map[*system]struct{} // systems of which anything is left
 	kept    map[string]bool      // ids of KeepStopped
 	idle    chan struct{}        // closed when live has become empty; nil: nobody waits
 }
@@ -58,13 +58,13 @@ func WithProcessors(n int) Option {
 	return func(s *Service) { s.host.Processors = n }
 }
 
-// WithTP4 poses as Technical Preview 4, build 10586.
+// WithTP4 simulates Technical Preview 4, build 10586.
 func WithTP4() Option {
 	return func(s *Service) { s.host.TP4, s.host.Build = true, 10586 }
 }
 
-// WithoutHypervisor poses as a host on which Hyper-V is not there: Hyper-V
-// isolation is refused with CodeNoHypervisor.
+// WithoutHypervisor simulates a host without Hyper-V: Hyper-V isolation is
+// refused with CodeNoHypervisor.
 func WithoutHypervisor() Option {
 	return func(s *Service) { s.hypervisor = false }
 }
@@ -81,8 +81,8 @@ func WithUtilityVMs(layerPaths ...string) Option {
 }
 
 // WithProgram makes a program known to every container, under the base name of
-// its file, without regard to case or to ".exe". It takes the place of a default
-// program of that name. A nil program does nothing until it is ended: a process
+// its file. Case and ".exe" do not matter. It replaces a default program of the
+// same name. A nil program does nothing until it is ended: it is a process
 // without a goroutine.
 func WithProgram(name string, program Program) Option {
 	return func(s *Service) { s.programs[imageKey(name)] = program }
@@ -95,14 +95,14 @@ func WithRawStops() Option {
 	return func(s *Service) { s.rawStops = true }
 }
 
-// WithCallLimit bounds the record of calls to the newest n, 10,000 unless set; 0
-// records nothing.
+// WithCallLimit makes the record keep the newest n calls, by default 10,000. With
+// 0 nothing is recorded.
 func WithCallLimit(n int) Option {
 	return func(s *Service) { s.record.limit = n }
 }
 
-// NewService makes a Service for a program that is no test; see Check. Tests use
-// New.
+// NewService makes a Service for a program that is not a test; see Check. Tests
+// use New.
 func NewService(options ...Option) *Service {
 	s := &Service{
 		host:       libcontainerd.Host{Build: 20348, Processors: 4},
@@ -129,12 +129,13 @@ type TB interface {
 	Cleanup(func())
 }
 
-// settleTime is how long New lets a client tidy up after the end of a test.
+// settleTime is how long New lets a client close its last handles after the end
+// of a test.
 const settleTime = 15 * time.Second
 
-// New makes a Service for a test. When the test ends, all faults are healed;
-// what is then still left over after a while, and every violation of the
-// protocol, fails the test.
+// New makes a Service for a test. When the test ends, New ends all faults and
+// waits a while. Then the test fails if anything is left over, and for every
+// violation of the protocol.
 func New(tb TB, options ...Option) *Service {
 	tb.Helper()
 	s := NewService(options...)
@@ -149,17 +150,17 @@ func New(tb TB, options ...Option) *Service {
 	return s
 }
 
-// Host describes the machine that the Service poses as.
+// Host describes the simulated machine.
 func (s *Service) Host() libcontainerd.Host {
 	_ = s.local(Call{Op: OpHost}, func() error { return nil })
 	return s.host
 }
 
-// layerNamespace makes the layer ids of the simulator; that of Windows is not
-// published.
+// layerNamespace is the namespace of the layer ids of the simulator. Windows does
+// not publish its own.
 const layerNamespace = "hcstest layer "
 
-// Isolations are both, but for WithoutHypervisor.
+// Isolations returns both, with WithoutHypervisor only process isolation.
 func (s *Service) Isolations() []libcontainerd.Isolation {
 	if !s.hypervisor {
 		return []libcontainerd.Isolation{libcontainerd.IsolationProcess}
@@ -232,7 +233,7 @@ func (s *Service) CreateComputeSystem(id, configuration string) (libcontainerd.C
 func (s *Service) create(c Call, connection *connection, doc *document) (*systemHandle, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Again, now that LoseService cannot come between.
+	// Look again: from here on LoseService has to wait.
 	if err := connection.check(c); err != nil {
 		return nil, err
 	}
@@ -245,8 +246,8 @@ func (s *Service) create(c Call, connection *connection, doc *document) (*system
 	return sys.open(connection), nil
 }
 
-// OpenComputeSystem opens a further handle. A stopped system can be opened as
-// long as another handle to it is open.
+// OpenComputeSystem opens another handle. A stopped system can be opened while
+// another handle to it is open.
 func (s *Service) OpenComputeSystem(id string) (libcontainerd.ComputeSystem, error) {
 	c := Call{Op: OpOpen, ID: id}
 	return s.handleCall(c, func(connection *connection) (*systemHandle, error) {
@@ -260,8 +261,8 @@ func (s *Service) OpenComputeSystem(id string) (libcontainerd.ComputeSystem, err
 	})
 }
 
-// handleCall is a call that answers with a handle; a handle whose answer is
-// replaced by an error is closed again, so that nobody has it.
+// handleCall is a call that returns a handle. If a fault replaces the answer by
+// an error, the handle is closed again, because the caller does not get it.
 func (s *Service) handleCall(c Call, do func(*connection) (*systemHandle, error)) (libcontainerd.ComputeSystem, error) {
 	var h *systemHandle
 	connection := s.connection.Load()
@@ -278,8 +279,8 @@ func (s *Service) handleCall(c Call, do func(*connection) (*systemHandle, error)
 	return h, nil
 }
 
-// ComputeSystems lists the systems that are not stopped, and the stopped ones
-// that a handle or KeepStopped keeps.
+// ComputeSystems lists the systems that have not stopped, and the stopped ones
+// that an open handle or KeepStopped keeps.
 func (s *Service) ComputeSystems(owner string) (infos []libcontainerd.ComputeSystemInfo, err error) {
 	err = s.call(Call{Op: OpList}, s.connection.Load(), func() error {
 		s.mu.Lock()
@@ -294,9 +295,9 @@ func (s *Service) ComputeSystems(owner string) (infos []libcontainerd.ComputeSys
 	return infos, err
 }
 
-// KeepStopped makes a system that has stopped stay known, and its id in use,
-// until somebody has opened it and closed it again: a remnant of a previous
-// life. It may be called before or after the system is created.
+// KeepStopped keeps a system known, and its id in use, after the system has
+// stopped, until somebody opens it and closes it again. It simulates a remnant of
+// an earlier life. It may be called before or after the system is created.
 func (s *Service) KeepStopped(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,15 +305,15 @@ func (s *Service) KeepStopped(id string) {
 }
 
 // Crash stops a system that nobody asked to stop: every Wait on it, and on its
-// processes, ends with code, such as CodeUnexpectedExit. It reports whether
-// there was such a system and it had not stopped.
+// processes, ends with code, such as CodeUnexpectedExit. It reports whether the
+// system existed and had not stopped.
 func (s *Service) Crash(id string, code libcontainerd.Code) bool {
 	sys := s.find(id)
 	return sys != nil && sys.end(unknownExit, code)
 }
 
-// ExitProcess ends a process from outside, with an exit code of one's choice. It
-// reports whether there was such a process and it still ran.
+// ExitProcess ends a process from outside, with the given exit code. It reports
+// whether the process existed and still ran.
 func (s *Service) ExitProcess(id string, pid, exitCode uint32) bool {
 	sys := s.find(id)
 	if sys == nil {
@@ -328,11 +329,11 @@ func (s *Service) find(id string) *system {
 	return s.systems[id]
 }
 
-// LoseService poses the end of the HCS service: every Wait ends with
-// CodeServiceDisconnect, every other call fails with CodeServiceNotAvailable
-// until RestoreService, and all handles of before are useless for ever (but must
-// be closed). Systems die with the service unless survives, if given, says
-// otherwise.
+// LoseService simulates the end of the HCS service. Every Wait ends with
+// CodeServiceDisconnect. Every other call fails with CodeServiceNotAvailable
+// until RestoreService. All earlier handles stay useless for ever, but must be
+// closed. Systems die with the service, except those for which survives, if it is
+// given, returns true.
 func (s *Service) LoseService(survives func(id string) bool) {
 	s.mu.Lock()
 	s.connection.Load().lose()
@@ -345,7 +346,7 @@ func (s *Service) LoseService(survives func(id string) bool) {
 	}
 }
 
-// RestoreService ends what LoseService began.
+// RestoreService brings the service back after LoseService.
 func (s *Service) RestoreService() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -354,11 +355,10 @@ func (s *Service) RestoreService() {
 	}
 }
 
-// Abandon ends what a process of Windows loses when it dies: every handle and
-// every pipe end that was handed out is closed as Windows closes them. Calls still
-// made on them fail, but count as no violation. Systems go on, unless
-// TerminateOnLastHandleClosed, and can be opened again. Pipes that were never taken
-// stay with the process.
+// Abandon does what Windows does when a process dies: it closes every handle and
+// every pipe end that was handed out. Calls still made on them fail, but are not
+// a violation. Systems go on, except with TerminateOnLastHandleClosed, and can be
+// opened again. Pipes that were never taken stay with the process.
 //
 // Abandon does not stop the program that used the Service. A Client that runs on
 // takes the loss for the end of its containers: it reports exits, and it opens the
@@ -393,8 +393,8 @@ func (s *Service) destroy() {
 	}
 }
 
-// forget removes what the table and the leak check know of a system that is
-// stopped and that nobody holds.
+// forget removes a system from the table and from the leak check, if it has
+// stopped and nobody holds a handle to it.
 func (s *Service) forget(sys *system) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -417,8 +417,8 @@ func (s *Service) unkeep(sys *system) {
 	}
 }
 
-// local is a call that needs no HCS service: what vmcompute.dll computes by
-// itself, or the file system knows.
+// local is a call that needs no HCS service: vmcompute.dll or the file system
+// answers it.
 func (s *Service) local(c Call, do func() error) error {
 	n := s.record.add(c)
 	err := s.meet(c, nil, nil, do)
@@ -439,15 +439,15 @@ func (s *Service) call(c Call, connection *connection, do func() error) error {
 	return err
 }
 
-// connection is the life of the HCS service between two losses. A handle is worth
-// nothing outside the connection it was opened in.
+// connection is the life of the HCS service between two losses. A handle is
+// useless outside the connection in which it was opened.
 type connection struct {
 	lost chan struct{} // closed by lose
 }
 
 func newConnection() *connection { return &connection{lost: make(chan struct{})} }
 
-// lose is called under Service.mu.
+// lose is called with Service.mu held.
 func (s *connection) lose() {
 	if !s.isLost() {
 		close(s.lost)
@@ -470,8 +470,8 @@ func (s *connection) check(c Call) error {
 	return nil
 }
 
-// failure is the error that answers c. Why it came to that is for the reader
-// only; HCS does not tell.
+// failure is the error that answers c. The cause is for the reader only; HCS does
+// not tell it.
 func (c Call) failure(code libcontainerd.Code, why string) error {
 	err := &libcontainerd.Error{Op: c.Op.words(), Code: code}
 	if c.Op != OpLayerID { // ID is the name of a layer

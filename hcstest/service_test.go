@@ -166,7 +166,7 @@ func TestCmd(t *testing.T) {
 	}
 }
 
-// What is not simulated says so, and nothing is done in its stead.
+// A command that is not simulated says so, and does nothing.
 func TestUnsimulatedCommandsSayIt(t *testing.T) {
 	tests := []struct{ command, what string }{
 		{command: `cmd /c set /a 1+2`, what: "cmd: set /a"},
@@ -214,8 +214,8 @@ func TestUnsimulatedCommandsSayIt(t *testing.T) {
 	}
 }
 
-// Only what is in a command's place counts, and a command that is refused is a
-// failure like any other.
+// Only a word in the place of a command counts. A command that is refused fails
+// as any other does.
 func TestUnsimulatedCommandsAreNoHindrance(t *testing.T) {
 	tests := map[string]string{
 		`cmd /c echo (a) if for %b`:              "(a) if for %b\r\n",

@@ -6,8 +6,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// systemProcesses run in every Windows container without anybody having created
-// them through HCS. Their pids are those from system.firstPid on.
+// systemProcesses run in every Windows container, though nobody created them
+// through HCS. Their pids begin with system.firstPid.
 var systemProcesses = []string{
 	"smss.exe", "csrss.exe", "wininit.exe", "services.exe", "lsass.exe", "svchost.exe", "CExecSvc.exe",
 }
@@ -23,7 +23,7 @@ const (
 	tick          = 100 * time.Millisecond
 )
 
-// Statistics are made up, but grow with time as real ones do.
+// Statistics returns invented figures, which grow with time as real ones do.
 func (h *systemHandle) Statistics() (stats libcontainerd.Statistics, err error) {
 	c := h.sys.call(OpStatistics)
 	err = h.call(c, func() (err error) {

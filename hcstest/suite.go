@@ -45,8 +45,8 @@ type SuiteCommands struct {
 }
 
 // TestComputeService proves that svc behaves as package libcontainerd relies on:
-// order, idempotent teardown, error codes, the ends of streams and of waits. It
-// returns an error for each behaviour that is not as it should be, joined.
+// order, repeated teardown, error codes, the ends of streams and of waits. It
+// returns one joined error with a line for each behaviour that is wrong.
 //
 // It runs on the simulator, on hcsshim over a stand-in, and on a Windows host.
 // All compute systems it makes have ids that begin with "hcstest-", and are gone
@@ -102,7 +102,7 @@ type behaviour struct {
 	show   func(*trial)
 }
 
-// prove shows one behaviour, in a goroutine of its own that ends with the first
+// prove shows one behaviour in a new goroutine, which ends with the first
 // failure.
 func prove(svc libcontainerd.ComputeService, config SuiteConfig, b behaviour) error {
 	t := &trial{svc: svc, config: config, id: "hcstest-" + strings.ToLower(rand.Text())}
@@ -145,8 +145,7 @@ func (t *trial) errorf(format string, args ...any) {
 
 func (t *trial) cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 
-// tidy runs the cleanups, the newest first. One that fails ends neither the
-// others nor the goroutine.
+// tidy runs the cleanups, the newest first. If one fails, the others still run.
 func (t *trial) tidy() {
 	for len(t.cleanups) > 0 {
 		last := len(t.cleanups) - 1
@@ -189,7 +188,7 @@ type suiteHandle struct {
 	closed bool
 }
 
-// Close closes the handle once; the second time it is the clean-up's.
+// Close closes the handle once. A second call, by a cleanup, does nothing.
 func (h *suiteHandle) Close() error {
 	if h.closed {
 		return nil
@@ -314,13 +313,13 @@ func (t *trial) wait(p libcontainerd.ComputeProcess) uint32 {
 	return code
 }
 
-// waited is what a wait for a process came to.
+// waited is the result of a wait for a process.
 type waited struct {
 	code uint32
 	err  error
 }
 
-// waitProcess waits aside.
+// waitProcess waits in another goroutine.
 func waitProcess(p libcontainerd.ComputeProcess) <-chan waited {
 	done := make(chan waited, 1)
 	go func() {
@@ -330,7 +329,7 @@ func waitProcess(p libcontainerd.ComputeProcess) <-chan waited {
 	return done
 }
 
-// waitSystem waits aside.
+// waitSystem waits in another goroutine.
 func waitSystem(system libcontainerd.ComputeSystem) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- system.Wait() }()

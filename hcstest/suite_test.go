@@ -39,7 +39,7 @@ func TestSuiteNamesBrokenBehaviours(t *testing.T) {
 	}{
 		{"terminate that is forgotten", hcstest.Rule{Op: hcstest.OpStop, Fault: hcstest.Fault{Hang: true}}, "a terminate ends processes, streams and waits, and may be repeated: no answer within"},
 		{"second kill that fails", hcstest.Rule{Op: hcstest.OpKill, Skip: 3, Fault: hcstest.Fault{Err: errBroken}}, "a process can be killed, and killed again"},
-		{"lost exit", hcstest.Rule{Op: hcstest.OpWaitProcess, Fault: hcstest.Fault{Hang: true}}, "all that wait for a process hear of its exit: no answer within"},
+		{"lost exit", hcstest.Rule{Op: hcstest.OpWaitProcess, Fault: hcstest.Fault{Hang: true}}, "every wait for a process ends with its exit: no answer within"},
 		{"lost output", hcstest.Rule{Op: hcstest.OpStdio, Fault: hcstest.Fault{Err: errBroken}}, "a program's output is read to its end, and its exit code had: stdio:"},
 	}
 	for _, test := range tests {

@@ -36,10 +36,10 @@ type system struct {
 	mu        sync.Mutex // guards following
 	state     string
 	started   time.Time // zero: never
-	shutdown  bool      // to be carried out by Resume
+	shutdown  bool      // Resume carries it out
 	remnant   bool      // opened after it had stopped
 	handles   []*systemHandle
-	processes []*process // in the order of their creation; also ended ones that somebody holds
+	processes []*process // in the order of their creation; with ended ones to which a handle is open
 }
 
 // systemHandle is one handle to a compute system.
@@ -175,8 +175,8 @@ func (sys *system) tooLate(c Call) error {
 	return nil
 }
 
-// stop carries out what Shutdown and Terminate ask for, at once if no fault
-// delays it.
+// stop does what Shutdown and Terminate ask for, at once unless a fault delays
+// it.
 func (sys *system) stop(exitCode uint32) {
 	c := sys.call(OpStop)
 	h := sys.svc.fault(c)
@@ -210,7 +210,7 @@ func (sys *system) end(exitCode uint32, exit libcontainerd.Code) bool {
 	return true
 }
 
-// settle has the Service forget the system when nothing is left of it.
+// settle makes the Service forget the system when nothing of it is left.
 func (sys *system) settle() {
 	sys.mu.Lock()
 	gone := sys.state == stateStopped && len(sys.handles) == 0
@@ -247,7 +247,7 @@ func (sys *system) exitError(c Call) error {
 	return c.failure(sys.exit, "")
 }
 
-// Pause freezes a Hyper-V isolated system. Its programs run on all the same.
+// Pause freezes a Hyper-V isolated system. The simulated programs run on.
 func (h *systemHandle) Pause() error {
 	c := h.sys.call(OpPause)
 	return h.call(c, func() error { return h.sys.pause(c) })
@@ -298,7 +298,7 @@ func (h *systemHandle) Close() error {
 	return h.close(h.sys.call(OpClose), h.release)
 }
 
-// discard closes a handle that nobody was given.
+// discard closes a handle that was not given to anybody.
 func (h *systemHandle) discard() {
 	if h.abandon() {
 		h.release()

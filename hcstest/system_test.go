@@ -50,7 +50,7 @@ func TestDocumentIsChecked(t *testing.T) {
 		{name: "pipes on an old build", options: []hcstest.Option{hcstest.WithBuild(14393)}, edit: mapPipe, want: libcontainerd.CodeInvalidParameter},
 		{name: "devices", options: []hcstest.Option{hcstest.WithBuild(17763)}, edit: assignDevice},
 		{name: "devices on an old build", options: []hcstest.Option{hcstest.WithBuild(16299)}, edit: assignDevice, want: libcontainerd.CodeInvalidParameter},
-		{name: "credentials that are no JSON", edit: func(d map[string]any) { d["Credentials"] = "secret" }, want: libcontainerd.CodeInvalidJSON},
+		{name: "credentials that are not JSON", edit: func(d map[string]any) { d["Credentials"] = "secret" }, want: libcontainerd.CodeInvalidJSON},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

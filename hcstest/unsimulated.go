@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// What the simulated programs cannot do they refuse: a program that goes on with
-// a wrong answer would make a test pass that fails on Windows.
+// The simulated programs refuse what they cannot do. If a program went on with a
+// wrong answer, a test could pass here and fail on Windows.
 
 // notSimulated says on stderr that the program cannot do what it was asked, and
 // returns the exit code of that failure.
@@ -15,14 +15,14 @@ func (p *Process) notSimulated(what string) (exitCode uint32) {
 	return notSimulatedExit
 }
 
-// notSimulatedExit is above 1, which several programs give a meaning.
+// notSimulatedExit is above 1, because 1 has a meaning for several programs.
 const notSimulatedExit = 2
 
-// notSimulated fails the command that runs.
+// notSimulated makes the running command fail.
 func (sh *shell) notSimulated(what string) { sh.fail(sh.p.notSimulated("cmd: " + what)) }
 
 // The commands that cmd knows by itself and that are not simulated. Those of
-// cmdBlocks take the rest of their line with them, operators and all.
+// cmdBlocks include the rest of their line, operators too.
 var (
 	cmdBlocks   = []string{"(", "for", "if"}
 	cmdCommands = []string{
@@ -33,8 +33,8 @@ var (
 	cmdVariables = []string{"CMDCMDLINE", "CMDEXTVERSION", "DATE", "HIGHESTNUMANODENUMBER", "RANDOM", "TIME"}
 )
 
-// unsimulatedBlock returns what makes a line as a whole impossible to run, "" if
-// nothing does.
+// unsimulatedBlock returns the word that makes a whole line impossible to run, ""
+// if there is none.
 func unsimulatedBlock(steps []step) string {
 	for _, s := range steps {
 		if strings.HasPrefix(s.text, "(") {
@@ -48,9 +48,9 @@ func unsimulatedBlock(steps []step) string {
 	return ""
 }
 
-// unsimulatedVariable returns what a name between percent signs asks for that is
-// not simulated, "" if it is a plain name: a part of a value, a value with
-// replacements, or one of the values that cmd computes.
+// unsimulatedVariable returns the unsimulated use of a name between percent
+// signs, "" for a plain name: a part of a value, a value with replacements, or a
+// value that cmd computes.
 func (sh *shell) unsimulatedVariable(name string) string {
 	base, _, modified := strings.Cut(name, ":")
 	if _, known := sh.variable(base); modified && known {
@@ -71,8 +71,8 @@ func unsimulatedSet(rest string) string {
 	return "set " + strings.ToLower(rest[:2])
 }
 
-// unsimulatedOption returns the first option that is not among those that are
-// simulated, "" if all are.
+// unsimulatedOption returns the first option that is not simulated, "" if all
+// are.
 func unsimulatedOption(options []string, simulated ...string) string {
 	for _, option := range options {
 		if !slices.Contains(simulated, option) {
@@ -82,8 +82,8 @@ func unsimulatedOption(options []string, simulated ...string) string {
 	return ""
 }
 
-// isRegularExpression reports whether findstr takes a pattern for more than text
-// between the anchors ^ and $.
+// isRegularExpression reports whether findstr would read a pattern as more than
+// text between the anchors ^ and $.
 func isRegularExpression(pattern string) bool {
 	body := strings.TrimSuffix(strings.TrimPrefix(pattern, "^"), "$")
 	return strings.ContainsAny(body, `.*[]\^$`)

@@ -34,8 +34,9 @@ type archive struct {
 // section is where the content of a file is.
 type section struct{ offset, size int64 }
 
-// openArchive reads what is in a tar. Unless the tar can be read at any place, and is
-// not compressed, it is copied to a temporary file, of limit bytes at most.
+// openArchive reads the table of contents of a tar. If the tar is compressed, or
+// can only be read from beginning to end, it is first copied to a temporary file,
+// of at most limit bytes.
 func openArchive(ctx context.Context, image io.Reader, limit int64) (*archive, error) {
 	seekable, size := atAnyPlace(image)
 	if seekable != nil && compression(head(seekable)) != "" {
@@ -61,7 +62,7 @@ func openArchive(ctx context.Context, image io.Reader, limit int64) (*archive, e
 	return a, nil
 }
 
-// atAnyPlace returns what follows in a file, and its size; nil for a pipe.
+// atAnyPlace returns the rest of a file, and its size; nil for a pipe.
 func atAnyPlace(r io.Reader) (io.ReaderAt, int64) {
 	file, ok := r.(interface {
 		io.ReaderAt
@@ -124,7 +125,7 @@ func compression(start []byte) string {
 
 func head(r io.ReaderAt) []byte {
 	start := make([]byte, 4)
-	n, _ := r.ReadAt(start, 0) // a file that cannot be read fails when it is
+	n, _ := r.ReadAt(start, 0) // an unreadable file fails later, when it is read
 	return start[:n]
 }
 
@@ -149,7 +150,7 @@ func (a *archive) index(ctx context.Context, size int64) error {
 			return invalid("it has more than %d files, or names longer than %d bytes together", maxEntries, maxNames)
 		}
 		name := path.Clean(header.Name)
-		delete(a.files, name) // the last one counts
+		delete(a.files, name) // of two files with one name the last one counts
 		delete(a.links, name)
 		switch header.Typeflag {
 		case tar.TypeReg:

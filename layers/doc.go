@@ -1,5 +1,5 @@
-// Package layers does what stands between a Windows image on disk and a
-// libcontainerd.Spec: it finds the folders of an image's layers, reads images
+// Package layers does the work between a Windows image on disk and a
+// libcontainerd.Spec: it finds the folders of an image's layers, imports images
 // from tar files, and mounts layers together with a scratch.
 //
 //	stack, err := layers.Docker(`C:\ProgramData\docker\windowsfilter\0123…`)
@@ -23,14 +23,14 @@
 //	scratches          room for scratches, if the caller wants it; see Scratch
 //
 // A layer is known by the chain ID of OCI, which is made from its diff ID and
-// those of the layers below it: Windows writes a layer as a difference to its
-// parents, so that the same diff on other parents is another layer. A layer that
-// is complete is not read a second time.
+// those of the layers below it. Windows writes a layer as a difference to its
+// parents, so the same diff on other parents is another layer. A layer that is
+// complete is not read a second time.
 //
 // Windows writes layers with BackupWrite, which needs an administrator. Wine does
-// not have that call: reading the tar, and every refusal, is tested on any system
-// with a simulated Driver, but only a real host proves that Windows takes the
-// files.
+// not have that call. So the tests read tars, and refuse bad ones, with a
+// simulated Driver on any system. Only a real host can prove that Windows takes
+// the files.
 //
 // # Mounts
 //
@@ -41,14 +41,15 @@
 //	activate   its disk is attached
 //	prepare    the filter driver shows the layers on its volume
 //
-// A scratch must not be unmounted before the client has reported StateExit for the
-// container: earlier, Windows leaves the container in a state from which it does
-// not recover.
+// Do not unmount a scratch before the client has reported StateExit for the
+// container. If you do, Windows leaves the container in a state from which it
+// does not recover.
 //
-// The record outlives the process that wrote it, and so does the mount. Whoever
-// mounts keeps the record locked until Unmount or until its process ends, so that
-// List can tell a mount in use from one that is left over, Open can take one over
-// after a restart of the engine, and Release can undo one that nobody wants.
+// The record outlives the process that wrote it, and so does the mount. The
+// process that mounts keeps the record locked until Unmount, or until it ends. So
+// List can distinguish a mount in use from one that is left over, Open can take
+// over a mount after a restart of the engine, and Release can undo one that
+// nobody needs.
 //
 // Under Hyper-V isolation the utility VM mounts the layers. WithHyperV makes the
 // scratch, and nothing is mounted on the host.

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	chainFile   = "layerchain.json" // a Docker layer's parents
+	chainFile   = "layerchain.json" // the parents of a Docker layer
 	scratchDisk = "sandbox.vhdx"    // what makes a layer a scratch
 
 	// maxLayers is above what Windows can mount, and far above what images have.
@@ -29,10 +29,10 @@ const (
 //
 // For the folder of a container, Docker returns the layers below its scratch.
 //
-// Nothing is changed. A folder that does not exist is errdefs.ErrNotFound, a
-// file that Docker did not write errdefs.ErrInvalidArgument. Docker's engine must not
-// remove the image as long as it is mounted, and does not know about that: keep a
-// container of the image, or a tag.
+// Docker changes nothing. A folder that does not exist is errdefs.ErrNotFound, a
+// file that Docker's engine did not write errdefs.ErrInvalidArgument. The engine
+// does not know of the mount, but must not remove the image while it is mounted:
+// keep a tag, or a container of the image.
 func Docker(folder string) (Layers, error) {
 	folder, err := filepath.Abs(folder)
 	if err != nil {
@@ -82,7 +82,7 @@ func readChain(file string) ([]string, error) {
 	return chain, nil
 }
 
-// parseChain reads a layerchain.json.
+// parseChain parses a layerchain.json.
 func parseChain(text []byte) ([]string, error) {
 	var chain []string
 	if err := json.Unmarshal(text, &chain); err != nil {
@@ -100,9 +100,9 @@ func readSmall(r io.Reader) ([]byte, error) {
 	return text, err
 }
 
-// checked returns the layers with cleaned paths, or an error if they cannot be
-// mounted on each other: there must be some, each an existing folder, with different
-// names.
+// checked returns the layers with cleaned paths. It returns an error unless they
+// can be mounted on each other: there must be at least one, each must be an
+// existing folder, and their names must differ.
 func (l Layers) checked() (Layers, error) {
 	if len(l) == 0 {
 		return nil, invalid("layers: is empty")

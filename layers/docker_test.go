@@ -95,7 +95,7 @@ func FuzzDockerChain(f *testing.F) {
 		got, err := layers.Docker(top)
 		if err != nil {
 			if !errors.Is(err, errdefs.ErrInvalidArgument) && !errors.Is(err, errdefs.ErrNotFound) {
-				// What the file system says of a name is of no kind.
+				// The error of the file system for a name has no kind.
 				if _, ok := errors.AsType[*os.PathError](err); !ok {
 					t.Errorf("%v is of no kind", err)
 				}

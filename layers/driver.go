@@ -5,20 +5,20 @@ import (
 	"io"
 )
 
-// Driver is what Windows does with layers, each of which is known by the absolute
+// Driver does what Windows does with layers. Each layer is known by the absolute
 // path of its folder. Parents are the read-only layers below it, topmost first.
 //
 // The methods may be called concurrently, for different folders. Errors carry a
-// libcontainerd.Code, which errors.Is finds. A call may take its time: Mount and
-// Unmount give up waiting for it when their context ends, and undo later what it
-// did in the end.
+// libcontainerd.Code, which errors.Is finds. A call may be slow: when their
+// context ends, Mount and Unmount stop waiting for it, and undo its effect when
+// it returns.
 type Driver interface {
 	// Host returns the version of Windows, as in "10.0.20348.2340", and the
 	// architecture by its name in Go, as in "amd64".
 	Host() (version, architecture string, err error)
 	// Import writes the layer whose files tar holds, uncompressed and in the form
-	// that OCI defines for Windows. The folder does not exist yet. An Import that
-	// failed may leave a part of it, which Destroy removes.
+	// that OCI defines for Windows. The folder does not exist yet. If Import
+	// fails, it may leave a part of the layer, which Destroy removes.
 	Import(ctx context.Context, tar io.Reader, folder string, parents []string) error
 
 	// CreateScratch makes the folder with an empty scratch in it: sandbox.vhdx.
@@ -73,8 +73,8 @@ type mountOption func(*mount) error
 
 func (o mountOption) applyToMount(m *mount) error { return o(m) }
 
-// WithContainer records the id of the container that the mount is for, so that
-// List tells to which compute system a mount belongs.
+// WithContainer records the id of the container for which the mount is made. List
+// reports it.
 func WithContainer(id string) MountOption {
 	return mountOption(func(m *mount) error {
 		m.record.Container = id
@@ -95,8 +95,8 @@ func WithScratchSize(bytes uint64) MountOption {
 	})
 }
 
-// WithKeptScratch leaves the scratch, and what the container wrote, when Unmount
-// has been called. A scratch that was there before Mount is kept anyway.
+// WithKeptScratch keeps the scratch, with what the container wrote, after
+// Unmount. A scratch that was there before Mount is kept anyway.
 func WithKeptScratch() MountOption {
 	return mountOption(func(m *mount) error {
 		m.record.Keep = true
@@ -104,8 +104,8 @@ func WithKeptScratch() MountOption {
 	})
 }
 
-// WithHyperV makes the scratch and mounts nothing on the host, which is what
-// libcontainerd.IsolationHyperV wants.
+// WithHyperV makes the scratch and mounts nothing on the host, as
+// libcontainerd.IsolationHyperV needs it.
 func WithHyperV() MountOption {
 	return mountOption(func(m *mount) error {
 		m.record.HyperV = true

@@ -11,7 +11,7 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), errdefs.ErrInvalidArgument)
 }
 
-// joined is one error on one line for several.
+// joined makes one error, with one line of text, of several.
 func joined(errs []error) error {
 	all := errs[0]
 	for _, err := range errs[1:] {

@@ -40,7 +40,7 @@ func Example() {
 		return
 	}
 	defer os.RemoveAll(folder)
-	image := filepath.Join(folder, "nanoserver") // docker image inspect tells it
+	image := filepath.Join(folder, "nanoserver") // docker image inspect prints it
 	if err := os.Mkdir(image, 0o755); err != nil {
 		fmt.Println(err)
 		return
@@ -58,7 +58,7 @@ func Example() {
 		return
 	}
 	code, err := run("web1", mounted)
-	err = errors.Join(err, mounted.Unmount(ctx)) // web1 has ended, or never begun
+	err = errors.Join(err, mounted.Unmount(ctx)) // web1 has ended, or was not created
 	fmt.Println(code, err)
 	// Output: 7 <nil>
 }

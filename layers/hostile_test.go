@@ -24,8 +24,8 @@ func link(name, target string, kind byte) file {
 	return file{name: name, header: tar.Header{Typeflag: kind, Linkname: target}}
 }
 
-// Each of these layers has the digest that its image says, and would write outside
-// of its folder, or more than it should.
+// Each of these layers has the digest that its image says. Each would write
+// outside its folder, or more than it should.
 func hostileLayers(t testing.TB) map[string][]file {
 	t.Helper()
 	return map[string][]file{
@@ -138,7 +138,7 @@ func TestImportRefusesBombs(t *testing.T) {
 	}
 }
 
-// sparseTar is a tar with a file of which the content is a hole.
+// sparseTar is a tar with a file whose content is a hole.
 func sparseTar(t *testing.T, size int64) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -208,7 +208,7 @@ func TestImportRefusesWhatIsCutShort(t *testing.T) {
 			store := t.TempDir()
 			_, err := layers.Import(t.Context(), pipe{bytes.NewReader(cut)}, store, layers.WithDriver(hcstest.NewLayers(t)))
 			if err == nil {
-				// The end of a tar is two empty blocks, without which it is complete.
+				// A tar ends with two empty blocks, but is complete without them.
 				if form == "gzip" || len(data)-len(cut) > 1536 {
 					t.Errorf("%s: %d of %d bytes are an image", form, len(cut), len(data))
 				}
@@ -274,8 +274,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// Whatever is imported, nothing outside of the store changes, and what fails leaves
-// no image.
+// Whatever is imported, nothing outside the store changes. An import that fails
+// leaves no image.
 func FuzzImport(f *testing.F) {
 	f.Add(saved(f, nano(f, "a:1")))
 	f.Add(layout(f, nano(f, "a:1")))

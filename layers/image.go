@@ -15,9 +15,9 @@ type Image struct {
 	Names []string `json:"names,omitempty"`
 	// OSVersion is the version of Windows in the image, as in "10.0.20348.2340".
 	OSVersion string `json:"osVersion"`
-	// Architecture is that of the image, by its name in Go.
+	// Architecture is the architecture of the image, by its name in Go.
 	Architecture string `json:"architecture"`
-	// Imported is when Import has last completed for the image.
+	// Imported is the time at which Import last completed for the image.
 	Imported time.Time `json:"imported"`
 	// Layers are the folders of the image's layers, topmost first.
 	Layers Layers `json:"-"`
@@ -36,7 +36,7 @@ type Config struct {
 	Env        []string `json:"env,omitempty"`        // NAME=value
 	WorkingDir string   `json:"workingDir,omitempty"`
 	User       string   `json:"user,omitempty"`
-	// ArgsEscaped says that Entrypoint, or else Cmd, has one element, which is a
+	// ArgsEscaped reports whether Entrypoint, or else Cmd, has one element, which is a
 	// whole command line.
 	ArgsEscaped bool `json:"argsEscaped,omitempty"`
 }
@@ -47,8 +47,8 @@ type Progress struct {
 	Layers int    // how many there are
 	ID     string // chain ID of the layer
 	Step   Step
-	// Bytes counts what was read of the layer's files in this step, Total what there
-	// is; Total is 0 until that is known, which is when the layer has been checked.
+	// Bytes counts the bytes of the layer's files that this step has read. Total
+	// is how many there are, or 0 until the layer has been checked.
 	Bytes, Total int64
 }
 

@@ -18,7 +18,7 @@ import (
 // otherwise: several times the largest image that Microsoft publishes.
 const DefaultMaxSize = 64 << 30
 
-// importer is one Import on its way.
+// importer is one Import in progress.
 type importer struct {
 	driver    Driver
 	isolation libcontainerd.Isolation
@@ -32,8 +32,8 @@ type importOption func(*importer) error
 
 func (o importOption) applyToImport(i *importer) error { return o(i) }
 
-// WithProgress has f called as Import goes on: at each Step of each layer, and
-// in between after every few megabytes. Import waits for it.
+// WithProgress makes Import call f at each Step of each layer, and after every
+// few megabytes. Import waits for f.
 func WithProgress(f func(Progress)) ImportOption {
 	return importOption(func(i *importer) error {
 		i.progress = f
@@ -62,8 +62,8 @@ func WithImage(name string) ImportOption {
 	})
 }
 
-// WithMaxSize bounds what Import writes: the files of all layers, and the copy of
-// a tar that cannot be read in any order, each in bytes.
+// WithMaxSize limits the files of all layers together, and the temporary copy of
+// a tar, each in bytes.
 func WithMaxSize(bytes int64) ImportOption {
 	return importOption(func(i *importer) error {
 		if bytes <= 0 {
@@ -74,29 +74,31 @@ func WithMaxSize(bytes int64) ImportOption {
 	})
 }
 
-// Import reads an image from a tar into a store, and returns it. The tar is what
-// "docker save" writes, or an OCI layout, and may be compressed with gzip; so may its
-// layers.
+// Import reads an image from a tar into a store, and returns the image. The tar
+// is one of "docker save", or an OCI layout. The tar and its layers may be
+// compressed with gzip.
 //
-// A file that is not compressed is read in place. A pipe, and a compressed file, is
-// first copied to a temporary file, decompressed; a process that dies meanwhile leaves
-// that file behind. Nothing is written into the store before it is
-// certain that the host can run the image: its os and its os.version must suit the
-// host's build and WithIsolation, or the error is errdefs.ErrFailedPrecondition and
-// says what would run. Of an image for several versions of Windows the newest that
-// suits is taken.
+// Import reads an uncompressed file in place. It first copies a pipe or a
+// compressed file, decompressed, to a temporary file, which stays behind if the
+// process dies.
 //
-// Each layer is checked before Windows writes it: its digests, and that it has no
-// names that lead out of its folder. A layer that the store has is not read again.
-// After a failure, or a crash, Import goes on with the first layer that is not
-// complete.
+// Import writes nothing into the store before it knows that the host can run the
+// image: os and os.version must suit the build of the host and WithIsolation. If not,
+// the error is errdefs.ErrFailedPrecondition and says what would run. If an image is
+// for several versions of Windows, Import takes the newest that suits.
 //
-// Further errors are errdefs.ErrInvalidArgument for a file without an image or with a
-// hostile one, errdefs.ErrDataLoss for wrong digests, errdefs.ErrResourceExhausted for more
-// than WithMaxSize, errdefs.ErrPermissionDenied for a process that is not an
-// administrator, and what Windows says. When ctx ends, Import stops, but waits for a
-// call to Windows that has begun. Import may be called concurrently; in one
-// store, one changes the store at a time, and the others wait.
+// Import checks each layer before Windows writes it: its digests, and that no
+// name leads out of its folder. It does not read a layer again that the store
+// has. After a failure or a crash, the next Import goes on with the first layer
+// that is not complete.
+//
+// Other errors are errdefs.ErrInvalidArgument for a file without an image or with
+// a hostile one, errdefs.ErrDataLoss for wrong digests,
+// errdefs.ErrResourceExhausted for more than WithMaxSize,
+// errdefs.ErrPermissionDenied if the process is not an administrator, and the
+// errors of Windows. When ctx ends, Import stops, but waits for a call to Windows
+// that has begun. Import may be called concurrently; two that use one store take
+// turns.
 func Import(ctx context.Context, image io.Reader, store string, options ...ImportOption) (Image, error) {
 	i, err := newImporter(store, options)
 	if err != nil {
@@ -182,7 +184,8 @@ func (i *importer) layers(ctx context.Context, a *archive, c *candidate, left *i
 	return chain, nil
 }
 
-// chainID is the chain ID of a layer on others, given topmost first.
+// chainID returns the chain ID of a layer on its parents, which are given topmost
+// first.
 func chainID(below []string, diffID string) string {
 	if len(below) == 0 {
 		return diffID
@@ -252,8 +255,8 @@ func (l *layerImport) check(ctx context.Context, content section) (int64, error)
 	return r.finish()
 }
 
-// write has Windows write the layer. Until it is marked as complete it does not
-// count, and what is left of an attempt is destroyed before the next one.
+// write makes Windows write the layer. The layer does not count until it is
+// marked as complete. The next attempt first destroys what an earlier one left.
 func (l *layerImport) write(ctx context.Context, content section, size int64) error {
 	folder := l.store.folder(l.id)
 	if err := l.destroy(folder); err != nil {
@@ -266,7 +269,7 @@ func (l *layerImport) write(ctx context.Context, content section, size int64) er
 	}
 	err = l.driver.Import(ctx, r, folder, l.parents)
 	if err == nil {
-		_, err = r.finish() // a file may change while it is read
+		_, err = r.finish() // the file may have changed since check
 	}
 	if err == nil {
 		err = l.store.markComplete(l.id, layerRecord{DiffID: l.blob.diffID, Size: size})
@@ -295,10 +298,10 @@ func (l *layerImport) report(step Step) {
 	l.importer.progress(l.progress)
 }
 
-// progressEvery is how many bytes are read from one report to the next.
+// progressEvery is the number of bytes between two reports.
 const progressEvery = 4 << 20
 
-// read tells of what was read of the blob.
+// read reports the progress of reading the blob.
 func (l *layerImport) read(total int64) {
 	if total-l.progress.Bytes < progressEvery {
 		return
@@ -329,8 +332,8 @@ func (l *layerImport) open(ctx context.Context, content section) (*layerReader, 
 	return r, nil
 }
 
-// layerReader reads the decompressed tar of a layer, and knows both digests in the
-// end.
+// layerReader reads the decompressed tar of a layer. At the end it knows both
+// digests.
 type layerReader struct {
 	want blob
 	blob counter // as it is in the image's tar
@@ -354,7 +357,7 @@ func (r *layerReader) finish() (int64, error) {
 	return r.diff.n, r.diff.verify("diff ID", r.want.diffID)
 }
 
-// counter counts and sums up what is read.
+// counter counts what is read, and computes its digest.
 type counter struct {
 	r    io.Reader
 	sum  hash.Hash

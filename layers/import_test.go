@@ -439,8 +439,8 @@ func TestImportVerifiesDigests(t *testing.T) {
 	}
 }
 
-// rename replaces a digest by another wherever it stands in a tar, without making
-// the others right: the manifest of a layout is renamed, too.
+// rename replaces a digest by another one everywhere in a tar. It does not
+// correct the other digests: the manifest of a layout is renamed, too.
 func rename(t *testing.T, data []byte, from, to string) []byte {
 	t.Helper()
 	old := untar(t, data)
@@ -537,7 +537,7 @@ func TestImportOfLayersThatAreNotInTheTar(t *testing.T) {
 	}
 }
 
-// Docker wrote a layer that two images share once, and a link for the other.
+// Docker wrote a layer that two images share once, and a link for the second image.
 func TestImportFollowsLinksInTheTar(t *testing.T) {
 	good := nano(t)
 	files := untar(t, saved(t, good))
@@ -607,7 +607,7 @@ func TestNamesBelongToTheImageImportedLast(t *testing.T) {
 	}
 }
 
-// What a hostile hand wrote into the store does not lead out of it.
+// A hostile entry in the store does not lead out of it.
 func TestImagesRefusesWhatImportDidNotWrite(t *testing.T) {
 	for _, text := range []string{"{", `{"id":"x"}`, `{"id":"` + hashOf(nil) + `","chain":["../../etc"]}`} {
 		store := t.TempDir()
@@ -629,7 +629,7 @@ func TestScratchRefusesWhatCannotBeAFolder(t *testing.T) {
 	}
 }
 
-// Whoever reads the store at any moment sees whole images.
+// A reader sees only whole images in the store, at any moment.
 func TestImagesWhileTheStoreChanges(t *testing.T) {
 	driver, store := hcstest.NewLayers(t), t.TempDir()
 	done := make(chan struct{})

@@ -1,5 +1,4 @@
-// The Driver on hcsshim. What is done with it, and in which order, is in mount.go
-// and import.go.
+// The Driver on hcsshim. mount.go and import.go call it.
 
 package layers
 
@@ -42,8 +41,8 @@ func (wclayers) Host() (version, architecture string, err error) {
 	return version, runtime.GOARCH, nil
 }
 
-// Import writes the layer with BackupWrite, for which the process needs two
-// privileges of an administrator.
+// Import writes the layer with BackupWrite. The process needs two privileges of
+// an administrator for that.
 func (wclayers) Import(ctx context.Context, tar io.Reader, folder string, parents []string) error {
 	err := winio.EnableProcessPrivileges([]string{winio.SeBackupPrivilege, winio.SeRestorePrivilege})
 	if err != nil {
@@ -94,13 +93,14 @@ func (wclayers) Destroy(folder string) error {
 	return layerError("destroy layer", hcsshim.DestroyLayer(home, id))
 }
 
-// split turns a folder into what hcsshim wants: where layers are, and which one.
+// split turns a folder into the arguments of hcsshim: where layers are, and which
+// layer.
 func split(folder string) (hcsshim.DriverInfo, string) {
 	return hcsshim.DriverInfo{HomeDir: filepath.Dir(folder)}, filepath.Base(folder)
 }
 
-// layerError gives a failure of hcsshim the form of all errors of this module. An
-// error that is none of Windows passes as it is.
+// layerError gives a failure of hcsshim the form of all errors of this module. It
+// returns an error that does not come from Windows unchanged.
 func layerError(op string, err error) error {
 	if err == nil {
 		return nil

@@ -18,5 +18,5 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// pathKey returns the form of a path in which equal folders are equal.
+// pathKey returns a form of a path that is the same for equal folders.
 func pathKey(path string) string { return path }

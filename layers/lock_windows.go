@@ -11,8 +11,8 @@ import (
 // tryLock takes an exclusive lock on an open file, which lasts until the file is
 // closed or the process ends. It returns false if somebody else has the lock.
 //
-// The byte that is locked lies far behind the content: Windows keeps others from
-// reading what is locked.
+// The locked byte lies far behind the content, because Windows does not let
+// others read locked bytes.
 func tryLock(f *os.File) (bool, error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	at := windows.Overlapped{OffsetHigh: 1}
@@ -23,5 +23,5 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// pathKey returns the form of a path in which equal folders are equal.
+// pathKey returns a form of a path that is the same for equal folders.
 func pathKey(path string) string { return strings.ToLower(path) }

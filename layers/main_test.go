@@ -82,7 +82,7 @@ func empty(t *testing.T, folder string) {
 // file is an entry of a tar.
 type file struct {
 	name, content string
-	header        tar.Header // what is not to be the default
+	header        tar.Header // overrides the default
 }
 
 // tarOf writes a tar.
@@ -140,7 +140,7 @@ func jsonOf(t testing.TB, value any) string {
 	return string(text)
 }
 
-// image is one for a test.
+// image is an image for a test.
 type image struct {
 	names   []string
 	os      string // windows, if empty

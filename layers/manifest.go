@@ -48,8 +48,8 @@ type imageConfig struct {
 	} `json:"rootfs"`
 }
 
-// candidates reads which Windows images are in a tar: what "docker save" wrote, or
-// an OCI layout. What recent versions of Docker write is both.
+// candidates returns the Windows images in a tar of "docker save", or in an OCI
+// layout. Recent versions of Docker write tars that are both.
 func (a *archive) candidates() ([]*candidate, error) {
 	var found []*candidate
 	var err error
@@ -74,8 +74,8 @@ func (a *archive) has(name string) bool {
 	return ok
 }
 
-// windowsOnly drops the images for other systems, and unites those that are equal
-// but for their names.
+// windowsOnly drops the images for other systems, and merges those that differ
+// only in their names.
 func windowsOnly(all []*candidate) ([]*candidate, error) {
 	var kept []*candidate
 	var others []string
@@ -155,8 +155,8 @@ func parseDockerManifest(text []byte) (dockerManifest, error) {
 	return manifest, nil
 }
 
-// digestInName is the digest that a file is named after, empty if it is not: that
-// of Docker's configurations, and of blobs.
+// digestInName returns the digest in the name of a file, empty if there is none.
+// Docker names configurations and blobs in this way.
 func digestInName(name string) string {
 	base := path.Base(name)
 	if strings.HasSuffix(path.Dir(name), "blobs/sha256") || path.Dir(name) == "." {
@@ -201,8 +201,8 @@ func parseOCIDocument(text []byte) (ociDocument, error) {
 	return doc, nil
 }
 
-// index reads an index or a manifest; digest is empty for the outermost index,
-// which nothing vouches for.
+// index reads an index or a manifest. digest is empty for the outermost index, of
+// which nothing gives a digest.
 func (w *ociWalk) index(name, digest string, names []string) error {
 	if w.seen++; w.seen > maxDescriptors {
 		return invalid("the tar has more than %d indexes and manifests", maxDescriptors)
@@ -245,8 +245,9 @@ func (w *ociWalk) follow(d descriptor, names []string) error {
 	return w.index(name, hash, append(slices.Clone(names), nameOf(d.Annotations)...))
 }
 
-// nameOf is the name that an annotation gives an image. Docker and containerd write
-// the whole name into one of their own, and only the tag into that of OCI.
+// nameOf returns the name that an annotation gives an image. Docker and
+// containerd write the whole name into their own annotation, and only the tag
+// into that of OCI.
 func nameOf(annotations map[string]string) []string {
 	for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
 		if name := annotations[key]; name != "" {
@@ -281,14 +282,14 @@ func (w *ociWalk) manifest(doc ociDocument, names []string) error {
 	return nil
 }
 
-// blobName is the file that a layout has for a digest, and the hash in it.
+// blobName returns the file of a digest in a layout, and the hash in it.
 func blobName(digest string) (name, hash string, err error) {
 	hash, err = parseDigest(digest)
 	return "blobs/sha256/" + hash, hash, err
 }
 
-// newCandidate reads the configuration of an image, whose digest must be digest,
-// unless that is empty.
+// newCandidate reads the configuration of an image. Unless digest is empty, the
+// configuration must have it.
 func newCandidate(text []byte, digest string) (*candidate, error) {
 	if err := verify(text, digest); err != nil {
 		return nil, err
@@ -305,8 +306,8 @@ func parseConfig(text []byte) (imageConfig, error) {
 	return config, nil
 }
 
-// complete reads what a candidate that is a Windows image needs besides: its
-// version, and the diff IDs of its layers.
+// complete adds to a candidate that is a Windows image its version, and the diff
+// IDs of its layers.
 func (c *candidate) complete() error {
 	if c.config.OSVersion == "" {
 		return invalid("its configuration has no os.version, so that nothing says whether this host can run it")
@@ -338,8 +339,8 @@ func (c *candidate) label() string {
 	return c.id[:12]
 }
 
-// choose finds the image to import: that of the given name, if any, and of those
-// for several versions of Windows the newest that the host runs.
+// choose finds the image to import: the one with the given name, if any. Of
+// several versions of Windows it takes the newest that the host runs.
 func choose(all []*candidate, name string, host version, architecture string, isolation libcontainerd.Isolation) (*candidate, error) {
 	named := all
 	if name != "" {
@@ -385,8 +386,8 @@ func labelsOf(candidates []*candidate) []string {
 	return sorted(labels)
 }
 
-// allUnnamed reports whether no image has a name: then they are one image for
-// several versions of Windows.
+// allUnnamed reports whether no image has a name. Then the images are one image
+// for several versions of Windows.
 func allUnnamed(candidates []*candidate) bool {
 	return !slices.ContainsFunc(candidates, func(c *candidate) bool { return len(c.names) > 0 })
 }
@@ -417,7 +418,7 @@ func isDigest(hash string) bool {
 	return len(hash) == 2*sha256.Size && strings.Trim(hash, "0123456789abcdef") == ""
 }
 
-// sorted returns the different elements of a list in order.
+// sorted returns the elements of a list, sorted, each once.
 func sorted(list []string) []string {
 	list = slices.Sorted(slices.Values(list))
 	return slices.Compact(list)

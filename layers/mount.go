@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// tries and pause are for what Windows answers under load. The disk of a scratch
-	// can take a moment to appear, and a file that was just closed to be free.
+	// tries and pause are for failures of Windows under load: the disk of a
+	// scratch may appear a moment late, and a file that was just closed may still
+	// be locked.
 	tries = 5
 	pause = 100 * time.Millisecond
 	// patience is how long Mount and Unmount wait for a call of the driver after
@@ -45,20 +46,21 @@ type Mounted struct {
 }
 
 // Mount creates the scratch if there is none, mounts the layers and the scratch,
-// and returns what a Spec wants. Scratch is the folder of the scratch, or will be;
-// its base name must be unique among the scratches of the host, because Windows
-// makes the scratch's identity from it. A folder that is there must be empty or hold
+// and returns what a Spec needs. Scratch is the folder of the scratch. Its base
+// name must be unique among the scratches of the host, because Windows makes the
+// identity of the scratch from it. If the folder exists, it must be empty or hold
 // a scratch.
 //
-// A step that fails because the disk is not ready yet is tried five times, 100 ms
-// apart. If Mount fails it undoes what it has done; if that fails too, the error says
-// so, and List shows what is left. When ctx ends, Mount undoes what it has done; if
-// Windows does not answer for 30 seconds, Mount returns, and undoes it later.
+// If a step fails because the disk is not ready yet, Mount tries it five times,
+// 100 ms apart. If Mount fails, it undoes what it has done. If that fails too,
+// the error says so, and List shows what is left. When ctx ends, Mount undoes
+// what it has done. If Windows does not answer for 30 seconds, Mount returns, and
+// undoes it later.
 //
-// The error is errdefs.ErrInvalidArgument for bad input, errdefs.ErrNotFound for a
-// layer that does not exist, errdefs.ErrAlreadyExists if the scratch is mounted
-// already or left over from a process that ended, and else what Windows says, with
-// its libcontainerd.Code. Mount may be called concurrently.
+// The error is errdefs.ErrInvalidArgument for bad input, errdefs.ErrNotFound if a
+// layer does not exist, and errdefs.ErrAlreadyExists if the scratch is mounted
+// already or left over from a process that ended. Other errors come from Windows,
+// with a libcontainerd.Code. Mount may be called concurrently.
 func Mount(ctx context.Context, layers Layers, scratch string, options ...MountOption) (*Mounted, error) {
 	m, err := newMount(scratch, options)
 	if err != nil {
@@ -91,8 +93,8 @@ func Mount(ctx context.Context, layers Layers, scratch string, options ...MountO
 	return nil, fmt.Errorf("mount %s: %w", scratch, err)
 }
 
-// answer waits for what a call says whose context has ended, as long as patience
-// lasts.
+// answer waits for the answer of a call whose context has ended, at most for
+// patience.
 func answer(ctx context.Context, done <-chan error) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -110,9 +112,9 @@ func answer(ctx context.Context, done <-chan error) error {
 // that it gave is libcontainerd.ErrMayStillRun, the container may still run: Windows
 // then refuses, or the container breaks.
 //
-// What fails can be tried again: Unmount goes on where it stopped. It is nil when
-// everything is undone already. When ctx ends, Unmount stops at the next step; if
-// Windows does not answer for 30 seconds, Unmount returns.
+// After an error Unmount can be called again, and goes on where it stopped. It
+// returns nil when everything is undone already. When ctx ends, Unmount stops at
+// the next step. If Windows does not answer for 30 seconds, Unmount returns.
 func (m *Mounted) Unmount(ctx context.Context) error {
 	if err := m.unmount(ctx); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.Scratch, err)
@@ -141,20 +143,21 @@ func (m *Mounted) unmount(ctx context.Context) error {
 	}
 }
 
-// Apply writes into a spec what it wants to know of a mount: the root volume, the
-// folder of the scratch and those of the layers.
+// Apply writes a mount into a spec: the root volume, the folder of the scratch
+// and the folders of the layers.
 func (m *Mounted) Apply(spec *libcontainerd.Spec) {
 	spec.Root.Path = m.Root
 	spec.Windows.LayerFolder = m.Scratch
 	spec.Windows.LayerPaths = slices.Clone(m.Layers)
 }
 
-// mount is one scratch on its way up or down. One goroutine uses it at a time.
+// mount is one scratch that is being mounted or unmounted. One goroutine uses it
+// at a time.
 type mount struct {
 	driver  Driver
 	scratch string
 	record  record
-	size    uint64 // 0: as Windows makes it
+	size    uint64 // 0: the default of Windows
 
 	stage stage
 	made  bool     // the scratch was not there before
@@ -166,7 +169,7 @@ type mount struct {
 type stage int
 
 const (
-	gone     stage = iota // nothing is there, as far as this mount is concerned
+	gone     stage = iota // this mount has left nothing
 	recorded              // the record is written
 	created               // the scratch is there, or a part of it
 	active                // its disk is attached
@@ -208,7 +211,7 @@ func (m *mount) mounted() *Mounted {
 	return mounted
 }
 
-// up goes all the way up, or undoes what it has done.
+// up mounts the scratch, or undoes what it has done.
 func (m *mount) up(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{m.begin, m.create, m.attach, m.find} {
 		err := ctx.Err()
@@ -222,8 +225,8 @@ func (m *mount) up(ctx context.Context) error {
 	return nil
 }
 
-// undo goes all the way down because of err. A scratch that was made goes, even if
-// it was to be kept. If something is left, the record is left too, for Release.
+// undo unmounts because of err. It removes a scratch that was made, even if it
+// was to be kept. If something is left, so is the record, for Release.
 func (m *mount) undo(ctx context.Context, err error) error {
 	m.record.Keep = !m.made
 	left := m.down(context.WithoutCancel(ctx))
@@ -234,8 +237,8 @@ func (m *mount) undo(ctx context.Context, err error) error {
 	return err
 }
 
-// begin takes the scratch, looks at it, and writes the record. Before it is taken,
-// somebody else may be about to unmount it.
+// begin locks the scratch, looks at it, and writes the record. Until then another
+// process may be about to unmount it.
 func (m *mount) begin(context.Context) error {
 	var err error
 	if m.file, err = claim(m.scratch); err != nil {
@@ -256,8 +259,9 @@ func (m *mount) begin(context.Context) error {
 	return nil
 }
 
-// isScratch reports whether a folder holds a scratch. It returns an error if it has
-// other content, which would be destroyed together with the scratch.
+// isScratch reports whether a folder holds a scratch. It returns an error if the
+// folder has other content, because that would be destroyed together with the
+// scratch.
 func isScratch(folder string) (bool, error) {
 	there, err := exists(folder)
 	if err != nil || !there {
@@ -277,7 +281,7 @@ func isScratch(folder string) (bool, error) {
 	return there, nil
 }
 
-// create makes the scratch, unless it is there.
+// create makes the scratch if it does not exist.
 func (m *mount) create(ctx context.Context) error {
 	if m.stage >= created {
 		return nil
@@ -292,8 +296,8 @@ func (m *mount) create(ctx context.Context) error {
 	return repeat(ctx, isNotReady, func() error { return m.driver.ExpandScratch(m.scratch, m.size) })
 }
 
-// attach activates and prepares the scratch. A disk that was attached but did not
-// become ready is detached before the next try.
+// attach activates and prepares the scratch. If its disk was attached but did not
+// become ready, attach detaches it before the next try.
 func (m *mount) attach(ctx context.Context) error {
 	if m.record.HyperV {
 		return nil
@@ -309,7 +313,7 @@ func (m *mount) attach(ctx context.Context) error {
 			return nil
 		}
 		if left := m.driver.Deactivate(m.scratch); left != nil {
-			// The stage says so, and down tries again.
+			// The stage stays active, so that down tries again.
 			return &finalError{err}
 		}
 		m.stage = created
@@ -317,7 +321,7 @@ func (m *mount) attach(ctx context.Context) error {
 	})
 }
 
-// find asks for the volume.
+// find sets the volume.
 func (m *mount) find(ctx context.Context) error {
 	if m.record.HyperV {
 		return nil
@@ -335,7 +339,7 @@ func (m *mount) find(ctx context.Context) error {
 	})
 }
 
-// down goes all the way down. What it has done it does not do again.
+// down unmounts the scratch. It does not repeat steps that succeeded.
 func (m *mount) down(ctx context.Context) error {
 	for m.stage > gone {
 		if err := ctx.Err(); err != nil {
@@ -385,8 +389,8 @@ func (m *mount) letGo() {
 	}
 }
 
-// repeat calls f until it succeeds, fails otherwise than is says, or has had its
-// tries.
+// repeat calls f until it succeeds, fails with an error for which is returns
+// false, or has used up its tries.
 func repeat(ctx context.Context, is func(error) bool, f func() error) error {
 	for try := 1; ; try++ {
 		err := f()
@@ -401,14 +405,14 @@ func repeat(ctx context.Context, is func(error) bool, f func() error) error {
 	}
 }
 
-// finalError is an error that is not worth another try, whatever its code.
+// finalError is an error after which f is not called again, whatever its code.
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
 
 const codeDeviceNotConnected libcontainerd.Code = 1167
 
-// isNotReady reports whether a disk may only need time to appear.
+// isNotReady reports whether a disk may still appear.
 func isNotReady(err error) bool {
 	if _, final := errors.AsType[*finalError](err); final {
 		return false
@@ -416,7 +420,7 @@ func isNotReady(err error) bool {
 	return errors.Is(err, libcontainerd.CodeNotReady) || errors.Is(err, codeDeviceNotConnected)
 }
 
-// isBusy reports whether somebody may be about to let go of a file or a disk.
+// isBusy reports whether a file or a disk is in use, perhaps only for a moment.
 func isBusy(err error) bool {
 	return isNotReady(err) || errors.Is(err, libcontainerd.CodeSharingViolation) ||
 		errors.Is(err, libcontainerd.CodeBusy) || errors.Is(err, libcontainerd.CodeAccessDenied)

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-// ops are the calls that a store has had, in order.
+// ops are the calls of a store, the oldest first.
 func ops(store *hcstest.LayerStore) []hcstest.Op {
 	var list []hcstest.Op
 	for _, call := range store.Calls() {
@@ -178,7 +178,8 @@ func TestMountThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-// What cannot be undone is said, recorded, and can be released later.
+// What cannot be undone is in the error and in the record, and can be released
+// later.
 func TestMountThatCannotBeUndoneIsListed(t *testing.T) {
 	for _, op := range []hcstest.Op{hcstest.OpDeactivate, hcstest.OpDestroy} {
 		t.Run(string(op), func(t *testing.T) {
@@ -319,7 +320,7 @@ func TestUnmountTriesAgainWhatIsBusy(t *testing.T) {
 	})
 }
 
-// A call that hangs is given up after a while, and undone when it answers.
+// Mount stops waiting for a call that hangs, and undoes it when it answers.
 func TestMountThatHangsIsGivenUpAndUndone(t *testing.T) {
 	all, folder := stack(t, "base"), t.TempDir()
 	for _, op := range []hcstest.Op{hcstest.OpCreateScratch, hcstest.OpActivate, hcstest.OpPrepare, hcstest.OpMountPath} {
@@ -385,7 +386,7 @@ func TestUnmountThatHangsIsGivenUpAndCanBeRepeated(t *testing.T) {
 	})
 }
 
-// An engine that has died left a mount behind: nobody has its record locked.
+// An engine that died left a mount: its record is not locked.
 func leftBehind(t *testing.T, store *hcstest.LayerStore, all layers.Layers, scratch string, options ...layers.MountOption) {
 	t.Helper()
 	for _, op := range []hcstest.Op{hcstest.OpUnprepare, hcstest.OpDeactivate} {
@@ -458,7 +459,7 @@ func TestReleaseFromEveryStep(t *testing.T) {
 			t.Run(fmt.Sprintf("%s %v", op, done), func(t *testing.T) {
 				store, folder := hcstest.NewLayers(t), t.TempDir()
 				scratch := filepath.Join(folder, "web")
-				// The process is dead from here on: nothing that it does is done.
+				// From here on the process is dead: its calls have no effect.
 				died := errors.New("died")
 				store.OnCall(op, func(hcstest.Call) *hcstest.Fault {
 					for _, undo := range []hcstest.Op{hcstest.OpUnprepare, hcstest.OpDeactivate, hcstest.OpDestroy} {
@@ -552,7 +553,7 @@ func TestWithoutADriver(t *testing.T) {
 	wantError(t, err, errdefs.ErrNotImplemented, "WithDriver")
 }
 
-// Somebody who releases whatever he finds never takes what is being mounted.
+// A process that releases all mounts never releases one that is being made.
 func TestMountWhileOthersRelease(t *testing.T) {
 	store, folder := hcstest.NewLayers(t), t.TempDir()
 	all, scratch := stack(t, "base"), filepath.Join(folder, "web")

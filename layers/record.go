@@ -14,11 +14,11 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// recordSuffix is appended to the folder of a scratch. The record stands beside
+// recordSuffix is appended to the folder of a scratch. The record lies beside
 // that folder, because Windows makes and removes the folder.
 const recordSuffix = ".mount.json"
 
-// record is what the record of a mount says.
+// record is the content of the record of a mount.
 type record struct {
 	Layers    Layers    `json:"layers"`
 	Container string    `json:"container,omitempty"`
@@ -35,16 +35,16 @@ type MountInfo struct {
 	Keep      bool      // Unmount and Release leave the scratch
 	HyperV    bool      // mounted with WithHyperV
 	Since     time.Time // when it was mounted
-	// InUse reports whether the process that mounted it, or opened it, still has it.
-	// If not, the container may run all the same.
+	// InUse reports whether the process that mounted or opened it still has it.
+	// The container may run in either case.
 	InUse bool
 }
 
 // List returns the mounts whose scratches are directly in a folder, sorted by
-// name. A folder that does not exist has none.
+// name. If the folder does not exist, there are none.
 //
-// A mount of which InUse is false is left over unless its container still runs, or
-// somebody made it to last; Release undoes it, Open takes it over.
+// A mount with InUse false is left over, unless its container still runs or it
+// was made to last. Release undoes it, Open takes it over.
 func List(folder string) ([]MountInfo, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +58,7 @@ func List(folder string) ([]MountInfo, error) {
 		}
 		info, err := describe(filepath.Join(folder, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it ended meanwhile
+			continue // it was unmounted meanwhile
 		}
 		if err != nil {
 			return mounts, fmt.Errorf("list mounts: %w", err)
@@ -88,13 +88,14 @@ func describe(scratch string) (MountInfo, error) {
 	}, nil
 }
 
-// Open takes over a mount that a process made which has ended, as an engine does
-// that restarts while its containers run. It fails with errdefs.ErrNotFound if the
-// scratch is not recorded as mounted, with errdefs.ErrFailedPrecondition if another
-// process has it, or this one, and otherwise as Windows does that no longer has it
-// mounted, as after a restart of the host: then Release tidies up.
+// Open takes over a mount of a process that has ended, as an engine does when it
+// restarts while its containers run. It fails with errdefs.ErrNotFound if the
+// scratch is not recorded as mounted, and with errdefs.ErrFailedPrecondition if a
+// process has it, another one or this one. Other errors come from Windows if the
+// scratch is no longer mounted, as after a restart of the host: then call
+// Release.
 //
-// Of the options only WithDriver counts.
+// WithDriver is the only option that has an effect.
 func Open(scratch string, options ...MountOption) (*Mounted, error) {
 	m, err := openMount(scratch, options)
 	if err != nil {
@@ -111,12 +112,12 @@ func Open(scratch string, options ...MountOption) (*Mounted, error) {
 	return m.mounted(), nil
 }
 
-// Release undoes a mount that is left over: whatever a process did before it
-// ended, complete or not. It fails with errdefs.ErrNotFound if the scratch is not
-// recorded as mounted, with errdefs.ErrFailedPrecondition if another process has it,
-// or this one. As for Unmount, the container must have ended.
+// Release undoes a mount that is left over, complete or not. It fails with
+// errdefs.ErrNotFound if the scratch is not recorded as mounted, and with
+// errdefs.ErrFailedPrecondition if a process has it, another one or this one. As
+// for Unmount, the container must have ended.
 //
-// Of the options only WithDriver counts.
+// WithDriver is the only option that has an effect.
 func Release(ctx context.Context, scratch string, options ...MountOption) error {
 	m, err := openMount(scratch, options)
 	if err != nil {
@@ -139,8 +140,9 @@ func Release(ctx context.Context, scratch string, options ...MountOption) error 
 	return nil
 }
 
-// release goes down from an unknown stage. What cannot be unprepared may never
-// have been prepared; a disk that is no longer attached shows no layers.
+// release unmounts a scratch whose stage is unknown. If it cannot be unprepared,
+// it may never have been prepared. If its disk is no longer attached, it shows no
+// layers.
 func (m *mount) release(ctx context.Context) error {
 	m.stage = created
 	if m.record.HyperV {
@@ -213,8 +215,8 @@ func (r record) write(f *os.File) error {
 	return err
 }
 
-// readRecord reads a record. A process that ended before the record was complete had
-// neither made nor mounted a scratch yet.
+// readRecord reads a record. An incomplete record is not an error: its process
+// ended before it made or mounted a scratch.
 func readRecord(f *os.File) (record, error) {
 	text, err := readSmall(f)
 	if err != nil {
@@ -232,8 +234,8 @@ const (
 	lockPause = 10 * time.Millisecond
 )
 
-// lockSoon locks a record, unless somebody has removed it meanwhile. List has the
-// lock for a moment at a time.
+// lockSoon locks a record, unless it was removed meanwhile. It waits a little,
+// because List locks records for a moment.
 func lockSoon(f *os.File) error {
 	for range lockTries {
 		free, err := tryLock(f)
@@ -248,7 +250,8 @@ func lockSoon(f *os.File) error {
 	return fmt.Errorf("%s: the process that mounted it, or opened it, still runs: %w", f.Name(), errdefs.ErrFailedPrecondition)
 }
 
-// stillThere returns an error if whoever had the lock of a record has removed it.
+// stillThere returns an error if the record was removed by the process that had
+// it locked.
 func stillThere(f *os.File) error {
 	opened, err := f.Stat()
 	if err != nil {
@@ -269,7 +272,7 @@ func removeRecord(scratch string) error {
 	return err
 }
 
-// openSoon opens a file that somebody may be about to replace or remove.
+// openSoon opens a file that another process may be replacing or removing.
 func openSoon(path string, flag int) (*os.File, error) {
 	var f *os.File
 	err := insist(func() (err error) {
@@ -279,8 +282,8 @@ func openSoon(path string, flag int) (*os.File, error) {
 	return f, err
 }
 
-// insist repeats what Windows refuses to do to a file while others read, replace or
-// remove it.
+// insist repeats an operation on a file that Windows refuses while others read,
+// replace or remove the file.
 func insist(f func() error) error {
 	for try := 1; ; try++ {
 		err := f()

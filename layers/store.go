@@ -16,7 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// store is the folder of a store. Doc.go says what is in it.
+// store is the folder of a store. Its content is described in doc.go.
 type store struct{ root string }
 
 func openStore(folder string) (store, error) {
@@ -44,8 +44,8 @@ func (s store) folders(chain []string) []string {
 	return folders
 }
 
-// lock makes the store, if there is none, and keeps others from changing it until
-// unlock is called or the process ends.
+// lock makes the store if there is none. It keeps other processes from changing
+// the store until unlock is called or this process ends.
 func (s store) lock(ctx context.Context) (unlock func(), err error) {
 	for _, name := range []string{"images", "layers", "scratches"} {
 		if err := os.MkdirAll(filepath.Join(s.root, name), 0o755); err != nil {
@@ -74,7 +74,7 @@ func (s store) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// layerRecord says that a layer is complete, and what it is.
+// layerRecord marks a layer as complete, and describes it.
 type layerRecord struct {
 	DiffID string `json:"diffID"`
 	Size   int64  `json:"size"` // of its tar, decompressed
@@ -90,12 +90,12 @@ func (s store) complete(id string) (bool, error) {
 	if err != nil || there {
 		return there, err
 	}
-	return false, os.Remove(s.layerFile(id)) // somebody has removed the folder
+	return false, os.Remove(s.layerFile(id)) // the folder was removed
 }
 
 func (s store) markComplete(id string, r layerRecord) error { return writeJSON(s.layerFile(id), r) }
 
-// add makes an image known, and takes its names away from others.
+// add makes an image known, and removes its names from other images.
 func (s store) add(image Image) (Image, error) {
 	images, err := s.images()
 	if err != nil {
@@ -133,8 +133,8 @@ func writeJSON(file string, value any) error {
 	return insist(func() error { return os.Rename(unfinished, file) })
 }
 
-// Images lists the images in a store, sorted by their names. A store that does not
-// exist has none. It may be called while the store is changed.
+// Images lists the images in a store, sorted by their names. A store that does
+// not exist has none. Images may be called while the store is changed.
 func Images(folder string) ([]Image, error) {
 	s, err := openStore(folder)
 	if err != nil {
@@ -192,10 +192,11 @@ func (s store) readImage(file string) (Image, error) {
 	return image, nil
 }
 
-// Find returns the image that a name means: a name in full, one without the tag if
-// the tag is "latest", the end of one after a slash, as in "nanoserver:ltsc2022", or an
-// ID or at least its first four digits. It fails with errdefs.ErrNotFound if there is
-// none, and with errdefs.ErrInvalidArgument if there are several.
+// Find returns the image that name means. A name is a full name, one without the
+// tag "latest", the part of a name after a slash, as in "nanoserver:ltsc2022", an
+// ID, or at least the first four digits of an ID. Find fails with
+// errdefs.ErrNotFound if there is no such image, and with
+// errdefs.ErrInvalidArgument if there are several.
 func Find(folder, name string) (Image, error) {
 	images, err := Images(folder)
 	if err != nil {
@@ -242,14 +243,14 @@ func (i Image) label() string {
 	return i.ID[:12]
 }
 
-// Remove removes an image, which Find must know by the name, and destroys the
-// layers that no other image has, as well as what is left of imports that failed. It
-// fails with errdefs.ErrFailedPrecondition if a scratch in the store's folder for
-// scratches is mounted on one of these layers. Windows does not survive the removal of
-// a mounted layer well, and nobody knows of scratches elsewhere: unmount them first.
+// Remove removes the image that Find finds by this name. It destroys the layers
+// that no other image has, and the remains of imports that failed. It fails with
+// errdefs.ErrFailedPrecondition if a scratch in the folder that Scratch uses is
+// mounted on one of these layers. Remove does not see scratches elsewhere:
+// unmount them first, because Windows is damaged when a mounted layer is removed.
 //
-// Remove may be called concurrently, but not while the image is being mounted. Of the
-// options only WithDriver counts.
+// Remove may be called concurrently, but not while the image is being mounted.
+// WithDriver is the only option that has an effect.
 func Remove(ctx context.Context, folder, name string, options ...ImportOption) error {
 	i, err := newImporter(folder, options)
 	if err != nil {
@@ -302,8 +303,8 @@ func (i *importer) remove(ctx context.Context, image Image) error {
 	return nil
 }
 
-// unneeded lists the layers in the store that are not needed. Those of an image come
-// first, topmost first, as Windows wants it.
+// unneeded lists the layers in the store that are not needed. The layers of an
+// image come first, topmost first, as Windows wants it.
 func (s store) unneeded(chain []string, needed map[string]bool) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(s.root, "layers"))
 	if err != nil {
@@ -335,8 +336,8 @@ func (s store) unmounted(chain []string) error {
 	return nil
 }
 
-// removeLayer destroys a layer. Its mark goes first: what is left then counts as
-// incomplete.
+// removeLayer destroys a layer. It removes the mark first, so that the rest
+// counts as incomplete.
 func (i *importer) removeLayer(id string) error {
 	if err := insist(func() error { return os.Remove(i.store.layerFile(id)) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

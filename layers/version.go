@@ -34,8 +34,8 @@ func (v version) build() int { return v[2] }
 
 func (v version) compare(w version) int { return slices.Compare(v[:], w[:]) }
 
-// releases are the builds of Windows Server of which there are images with a tag
-// for their whole lifetime.
+// releases are the builds of Windows Server whose images have a tag for their
+// whole lifetime.
 var releases = []struct {
 	build int
 	tag   string
@@ -46,11 +46,12 @@ var releases = []struct {
 	{26100, "ltsc2025"},
 }
 
-// firstStable is the build since which a host runs images of earlier builds with
-// process isolation: those since the release before the host's, and since this build.
+// firstStable is the build from which on a host runs images of earlier builds
+// with process isolation: from the build of the release before the host, but at
+// least this build.
 const firstStable = 20348
 
-// oldest is the earliest build that a host runs with process isolation.
+// oldest returns the earliest build that a host runs with process isolation.
 func oldest(host int) int {
 	if host <= firstStable {
 		return host

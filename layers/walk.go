@@ -13,10 +13,10 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// maxLinks bounds what is kept of the names of a layer's links, in bytes.
+// maxLinks limits the names of a layer's links that are kept, in bytes.
 const maxLinks = 16 << 20
 
-// whiteout stands before the name of a file that a layer hides.
+// whiteout is the prefix of the name of a file that a layer hides.
 const whiteout = ".wh."
 
 // roots are the folders that a layer of Windows consists of.
@@ -44,7 +44,7 @@ func checkLayer(ctx context.Context, r io.Reader, limit int64) error {
 	}
 }
 
-// layerWalk is what must be known of the files before.
+// layerWalk is what the check remembers of earlier files.
 type layerWalk struct {
 	left      int64           // bytes that files may still have
 	last      string          // the file before, to which a stream can belong
@@ -73,8 +73,8 @@ func (w *layerWalk) entry(header *tar.Header) error {
 			return hostile("it is a link to the link %q", header.Linkname)
 		}
 	case tar.TypeSymlink:
-		// Its target is a path in the container, and may be anything: nothing is
-		// written through it.
+		// Its target is a path in the container, and may be anything: Windows
+		// does not write through it.
 		if w.linkBytes += len(name); w.linkBytes > maxLinks {
 			return hostile("the layer has too many links")
 		}
@@ -134,12 +134,11 @@ func (w *layerWalk) safe(name string) error {
 	return nil
 }
 
-// fold returns the form of a name in which names are equal that Windows takes for
-// one.
+// fold returns a form of a name that is the same for all names that Windows takes
+// for one.
 func fold(name string) string { return strings.ToUpper(name) }
 
-// forbidden reports whether Windows takes a character for more than a part of a
-// name.
+// forbidden reports whether a character has a special meaning for Windows.
 func forbidden(r rune) bool { return r < ' ' || r == '\\' || r == ':' }
 
 func hostile(format string, args ...any) error {

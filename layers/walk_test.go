@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the check lets through stays in its folder, as Windows reads its names.
+// Every name that the check accepts stays in its folder, as Windows reads it.
 func FuzzLayer(f *testing.F) {
 	for _, name := range []string{"Files/a", `Files/..\..\a`, "Files/.wh.a", "Files/a:b", "../a", "C:/a", "Files/. ./a", "Files/."} {
 		f.Add(byte(tar.TypeReg), name, "", int64(1), byte(tar.TypeReg), name, "", int64(1<<62))
@@ -47,8 +47,8 @@ func FuzzLayer(f *testing.F) {
 	})
 }
 
-// inside is a second opinion on names: with separators, blanks and points as Windows
-// takes them.
+// inside checks names in another way: with separators, blanks and points as
+// Windows reads them.
 func inside(name string) bool {
 	name = strings.ReplaceAll(strings.TrimSuffix(name, "/"), `\`, "/")
 	for element := range strings.SplitSeq(name, "/") {

@@ -9,12 +9,11 @@ import (
 	"sync"
 )
 
-// inBackground, set in its environment, makes an hcsrun the one that run -d has
-// started.
+// inBackground is set in the environment of the hcsrun that run -d starts.
 const inBackground = "HCSRUN_BACKGROUND"
 
-// runInBackground has another hcsrun run the same command line, which stays with
-// the container to its end, and returns when the container runs.
+// runInBackground starts another hcsrun with the same command line, which stays
+// with the container to its end. It returns when the container runs.
 func (a *app) runInBackground() error {
 	program, err := os.Executable()
 	if err != nil {
@@ -35,7 +34,7 @@ func (a *app) runInBackground() error {
 		return fmt.Errorf("run in the background: %w", err)
 	}
 	done := a.wait("starting a container in the background")
-	// It closes both when the container runs, or ends.
+	// The other hcsrun closes both when the container runs, or ends.
 	var copies sync.WaitGroup
 	var told int64
 	copies.Go(func() { told, _ = io.Copy(a.stdout, stdout) })
@@ -53,7 +52,7 @@ func (a *app) runInBackground() error {
 }
 
 // leaveForeground tells the hcsrun in the foreground that the container runs, and
-// lets it go. Nobody hears this one any more.
+// lets it end. Nobody reads the output of this hcsrun after that.
 func (a *app) leaveForeground(id string) {
 	fmt.Fprintln(a.stdout, id)
 	a.stdout.close()

@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// ownProcessGroup lets a process outlive the terminal of the one that starts it.
+// ownProcessGroup lets a process outlive the terminal of its parent.
 func ownProcessGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

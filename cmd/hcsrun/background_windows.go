@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// ownProcessGroup lets a process outlive the console of the one that starts it.
+// ownProcessGroup lets a process outlive the console of its parent.
 func ownProcessGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.DETACHED_PROCESS}
 }

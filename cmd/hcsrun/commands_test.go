@@ -111,7 +111,8 @@ func TestInspect(t *testing.T) {
 	})
 }
 
-// hcsrun marks its containers as its own, so that reconcile ends no engine's.
+// hcsrun marks its containers with its own owner, so that reconcile does not end
+// those of an engine.
 func TestOwner(t *testing.T) {
 	file := oci(t, "ping -n 2 localhost")
 	for want, flags := range map[string][]string{"hcsrun": nil, "me": {"--owner", "me"}} {

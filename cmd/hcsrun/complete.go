@@ -12,8 +12,8 @@ import (
 // noLimit lets a command complete any number of ids.
 const noLimit = 1 << 10
 
-// completeIDs offers the compute systems of the host that are not named yet, at
-// most limit of them in all.
+// completeIDs offers the compute systems of the host that the command line does
+// not name yet. A command takes at most limit of them.
 func (a *app) completeIDs(limit int) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= limit {
@@ -42,8 +42,8 @@ func (a *app) completeOwners(_ *cobra.Command, args []string, _ string) ([]cobra
 	return slices.Compact(owners), cobra.ShellCompDirectiveNoFileComp
 }
 
-// systemsToComplete lists compute systems; somebody who presses the tabulator
-// wants no errors.
+// systemsToComplete lists compute systems. It hides errors: they would disturb
+// the completion.
 func (a *app) systemsToComplete() []libcontainerd.ComputeSystemInfo {
 	service, err := a.hostOnly()
 	if err != nil {

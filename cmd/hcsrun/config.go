@@ -18,8 +18,8 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "config FILE",
 		Short: "Print the HCS document of a spec",
 		Long: `config prints the document that HCS would get for FILE, an OCI config.json or a
-2016 spec ("-" is standard input), and creates nothing. Layer ids are those of
-Windows only on Windows.`,
+2016 spec ("-" is standard input). It creates nothing. Outside Windows the layer
+ids differ from those that Windows computes.`,
 		Example: "  hcsrun config --indent testdata/specs/oci-servercore-hyperv.json",
 		Args:    wants("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -44,8 +44,9 @@ Windows only on Windows.`,
 	return cmd
 }
 
-// withOwner marks a document, made with default settings, as run does it. No text
-// in it can look like the member: its quotation marks would be escaped.
+// withOwner writes the owner into a document that was made with default settings,
+// as run does. No other text can look like this member: its quotation marks would
+// be escaped.
 func withOwner(document, owner string) string {
 	member := func(owner string) string {
 		text, _ := json.Marshal(map[string]string{"Owner": owner})
@@ -54,7 +55,7 @@ func withOwner(document, owner string) string {
 	return strings.Replace(document, member(libcontainerd.DefaultOwner), member(owner), 1)
 }
 
-// print writes a JSON document, byte for byte unless it is to be indented.
+// print writes a JSON document, indented or else byte for byte.
 func (a *app) print(document string, indent bool) error {
 	text := []byte(document)
 	if indent {

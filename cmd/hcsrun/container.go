@@ -10,10 +10,10 @@ import (
 	"github.com/seed-609fd248/libcontainerd/engine"
 )
 
-// runOptions is how a container is run, besides what it is.
+// runOptions says how a container is run. What it runs is in its spec.
 type runOptions struct {
 	id, owner     string
-	network       string // "" or none: what the spec says
+	network       string // "" or none: as the spec says
 	events, debug bool
 	started       func() // or nil
 }
@@ -21,8 +21,8 @@ type runOptions struct {
 // errLeft says that a container may be left behind.
 var errLeft = errors.New("may be left behind, see hcsrun ps")
 
-// runContainer runs one container to its end, which is its exit code, on what it
-// needs of the host.
+// runContainer prepares what a container needs of the host, runs the container to
+// its end, and returns its exit code.
 func (a *app) runContainer(o runOptions, spec libcontainerd.Spec, service libcontainerd.ComputeService, term *terminal) error {
 	ground := a.newGround(o.id, service)
 	if err := a.interruptible(func(ctx context.Context) error { return ground.lay(ctx, &spec, o.network) }); err != nil {
@@ -44,20 +44,20 @@ func (a *app) runContainer(o runOptions, spec libcontainerd.Spec, service libcon
 	case err != nil:
 		return explainSimulator(err, service)
 	case exit.Err != nil && exit.Code == 0:
-		return exit.Err // no success
+		return exit.Err // code 0 would read as success
 	case exit.Err != nil:
 		a.warn("%v", exit.Err)
 	}
 	return a.exit(exit.Code)
 }
 
-// mayStillRun reports whether a container ended so that it may not have.
+// mayStillRun reports whether the container may still run after an end with err.
 func mayStillRun(err error) bool {
 	return errors.Is(err, errLeft) || errors.Is(err, errDetached) || errors.Is(err, libcontainerd.ErrMayStillRun)
 }
 
-// interruptible does something that can be given up: Ctrl-C ends its context, a
-// second one the waiting for it.
+// interruptible calls do. The first Ctrl-C ends the context of do, the second one
+// ends the wait for it.
 func (a *app) interruptible(do func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -83,14 +83,15 @@ func (a *app) runOn(o runOptions, spec libcontainerd.Spec, service libcontainerd
 	if width, height := term.size(); width > 0 {
 		spec.Process.InitialConsoleSize = [2]int{height, width}
 	}
-	// Other hcsruns share the owner, and this engine must not end their containers.
+	// Other hcsruns have the same owner, and this engine must not end their
+	// containers.
 	eng, err := engine.New(engine.WithComputeService(service), engine.WithLogger(a.logger(o.debug)),
 		engine.WithClientOptions(libcontainerd.WithOwner(o.owner)))
 	if err != nil {
 		return engine.Exit{}, err
 	}
-	// The engine is not closed unless the container runs on: hcsrun ends soon, and
-	// will not wait for a call that hangs.
+	// The engine is closed only if the container runs on. Otherwise hcsrun ends
+	// soon, and does not wait for a call that hangs.
 	r := &run{app: a, runOptions: o, engine: eng, terminal: term, exited: make(chan exited, 1)}
 	printed := func() {}
 	if o.events {
@@ -117,7 +118,7 @@ type run struct {
 	terminal  *terminal
 	container *engine.Container // nil until it runs
 	exited    chan exited
-	wishes    int // to stop
+	wishes    int // how often the user asked for a stop
 }
 
 // started and exited are the answers of an engine.
@@ -143,7 +144,7 @@ func (r *run) start(spec libcontainerd.Spec) <-chan started {
 	return done
 }
 
-// runs takes note of the container that runs.
+// runs records the container, which runs now.
 func (r *run) runs(container *engine.Container) error {
 	r.container = container
 	go func() {
@@ -156,8 +157,9 @@ func (r *run) runs(container *engine.Container) error {
 	return r.terminal.take(func(width, height int) error { return container.Resize(context.Background(), width, height) })
 }
 
-// await waits for the exit of a container that is being started, and stops it when
-// the user asks for that, or nobody can read what it prints.
+// await waits for the exit of a container that is being started. It stops the
+// container when the user asks for that, and when its output can no longer be
+// written.
 func (r *run) await(start <-chan started) (engine.Exit, error) {
 	done := r.wait("starting container %s", r.id)
 	defer func() { done() }()
@@ -189,12 +191,13 @@ func (r *run) await(start <-chan started) (engine.Exit, error) {
 		case r.container != nil && r.wishes > 0:
 			done()
 			done = r.wait("stopping container %s, Ctrl-C insists", r.id)
-			go r.stop(r.wishes) // HCS may take its time to answer, or never do
+			go r.stop(r.wishes) // HCS may answer late, or never
 		}
 	}
 }
 
-// stop asks for a graceful stop at the first wish and for one at once at the second.
+// stop asks for a graceful stop when it is called first, and for an immediate one
+// the second time.
 func (r *run) stop(wishes int) {
 	timeout := time.Duration(-1)
 	if wishes > 1 {

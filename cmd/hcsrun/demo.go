@@ -18,7 +18,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo [COMMAND [ARGUMENT…]]",
 		Short: "Show what hcsrun does, on a simulated HCS; or try a command there",
 		Long: `demo shows what the commands of hcsrun do, on a simulated HCS, where the container
-web1 runs. Given a command of hcsrun it runs that there instead.`,
+web1 runs. With a command of hcsrun as its arguments it runs that command instead.`,
 		Example: "  hcsrun demo\n  hcsrun demo ps web1\n  hcsrun demo exec -t web1 cmd",
 		RunE: func(_ *cobra.Command, args []string) error {
 			d, err := a.newDemo()
@@ -44,7 +44,7 @@ type demo struct {
 	ended   chan struct{} // closed when the other hcsrun has ended
 }
 
-// newDemo starts web1 with another hcsrun, whose output nobody sees.
+// newDemo starts web1 with another hcsrun, and drops its output.
 func (a *app) newDemo() (*demo, error) {
 	service := hcstest.NewService()
 	host := func() (libcontainerd.ComputeService, error) { return service, nil }
@@ -98,7 +98,7 @@ func (d *demo) try(args []string) error {
 	return nil
 }
 
-// scenes are what demo shows.
+// scenes are the commands that demo shows.
 var scenes = []struct {
 	says, line string
 	code       uint32
@@ -111,12 +111,12 @@ var scenes = []struct {
 	{"What it has used.", "stats web1", 0},
 	{"A program that it does not have: the error says so, and what is known of its code.", "exec web1 notepad", exitNoSuchFile},
 	{"The same for any code of Windows.", "explain 0xC0370106", 0},
-	{"What this host needs for containers of its own.", "doctor --simulate", 0},
+	{"What this host needs to run containers itself.", "doctor --simulate", 0},
 	{"The end of web1.", "kill web1", 0},
 	{"Nothing is left.", "ps", 0},
 }
 
-// show runs each scene, with what it says.
+// show prints the text of each scene and runs its command.
 func (d *demo) show() error {
 	for _, scene := range scenes {
 		fmt.Fprintf(d.stdout, "%s\n%s\n", d.stdout.paint(green, "# "+scene.says), d.stdout.paint(bold, "$ hcsrun "+scene.line))

@@ -16,7 +16,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	var choice hcsChoice
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Tell what keeps containers from running on this host",
+		Short: "Say what keeps containers from running on this host",
 		Long: `doctor looks at what containers need of the host and gives a verdict on each: ok,
 warning or failure, with a remedy. Its exit code is 1 when something fails.`,
 		Args: cobra.NoArgs,
@@ -62,7 +62,7 @@ const (
 
 var verdictColours = map[verdict]colour{ok: green, warning: yellow, failure: red}
 
-// finding is what doctor has to say about one subject.
+// finding is the verdict of doctor on one subject.
 type finding struct {
 	Name    string  `json:"name"`
 	Verdict verdict `json:"verdict"`
@@ -70,19 +70,19 @@ type finding struct {
 	Remedy  string  `json:"remedy,omitempty"`
 }
 
-// symptoms is everything that doctor looks at.
+// symptoms are what doctor has seen.
 type symptoms struct {
 	os         string
 	host       libcontainerd.Host
-	connectErr error                     // what kept HCS from being found
-	listErr    error                     // what it said to the simplest request
+	connectErr error                     // why HCS was not found
+	listErr    error                     // the answer of HCS to the simplest request
 	systems    int                       // compute systems of all owners
 	isolations []libcontainerd.Isolation // nil if the service does not tell
 	machine    machine
 	overrides  []string // NAME=value of environment variables that change what hcsshim does
 }
 
-// machine is what only Windows knows of itself; see machine_windows.go.
+// machine has the facts that only Windows can tell; see machine_windows.go.
 type machine struct {
 	services map[string]string // state of the services that matter
 	admin    bool
@@ -97,7 +97,7 @@ const (
 	missing = "missing"
 )
 
-// examine looks, and leaves the judgement to diagnose.
+// examine collects the symptoms, which diagnose then judges.
 func (a *app) examine(choice hcsChoice) symptoms {
 	var s symptoms
 	var service libcontainerd.ComputeService
@@ -183,8 +183,8 @@ func diagnoseBuild(host libcontainerd.Host) finding {
 	return f
 }
 
-// diagnoseService judges a service that Windows starts when somebody needs it: a
-// stopped one is suspicious, a missing one bad.
+// diagnoseService judges a service that Windows starts on demand: if it is
+// stopped, that is a warning; if it is missing, the verdict is bad.
 func diagnoseService(m machine, name string, bad verdict) finding {
 	f := finding{Name: "service", Verdict: ok, Detail: name + " is " + m.services[name]}
 	switch m.services[name] {

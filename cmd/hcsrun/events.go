@@ -20,8 +20,8 @@ type event struct {
 	Error     any        `json:"error,omitempty"`
 }
 
-// printEvents prints what happens in an engine until its container has exited for
-// good, which the function that it returns waits for.
+// printEvents prints the events of an engine. The function that it returns waits
+// until the container has exited for good.
 func (a *app) printEvents(eng *engine.Engine) (wait func()) {
 	done := make(chan struct{})
 	go func() {
@@ -43,7 +43,7 @@ func (a *app) printEvent(happened engine.Event) {
 		e.Event = libcontainerd.StateStart
 	case engine.EventExit:
 		e.Process, e.ExitCode = libcontainerd.InitFriendlyName, &happened.ExitCode
-	default: // they have their names
+	default: // the name and the fields of the event are right
 	}
 	if happened.Err != nil {
 		e.Error = errorFields(happened.Err)

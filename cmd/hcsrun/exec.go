@@ -18,8 +18,8 @@ func (a *app) execCommand() *cobra.Command {
 		Use:   "exec ID COMMAND [ARGUMENT…]",
 		Short: "Run a process in a running container and exit with its exit code",
 		Long: `exec runs a process in a container that runs, connects it to the streams of
-hcsrun and exits with its exit code. Ctrl-C ends the process; one with --tty gets
-it itself, as all other keys, and ctrl-p ctrl-q leaves it running without hcsrun.`,
+hcsrun and exits with its exit code. Ctrl-C ends the process. With --tty the process
+gets every key, Ctrl-C too, and ctrl-p ctrl-q leaves it running without hcsrun.`,
 		Example: `  hcsrun exec web1 cmd /c dir "C:\Program Files"`,
 		Args:    cobra.MinimumNArgs(2),
 
@@ -39,7 +39,7 @@ it itself, as all other keys, and ctrl-p ctrl-q leaves it running without hcsrun
 			})
 		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows ID belongs to the command
+	cmd.Flags().SetInterspersed(false) // flags after ID belong to the command
 	cmd.Flags().StringVarP(&config.WorkingDirectory, "cwd", "w", `C:\`, "working directory in the container")
 	cmd.Flags().StringVarP(&config.User, "user", "u", "", "account in the container (default: the container's)")
 	cmd.Flags().StringArrayVarP(&env, "env", "e", nil, "NAME=value, or NAME for the value that hcsrun has; may be repeated")
@@ -65,7 +65,7 @@ func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontaine
 	if err != nil {
 		return errors.Join(err, process.Kill())
 	}
-	defer stdin.Close() // if it is not yet
+	defer stdin.Close() // if it is still open
 	closeOutputs := func() {
 		_ = stdout.Close()
 		if stderr != nil {
@@ -96,8 +96,8 @@ func (a *app) runProcess(system libcontainerd.ComputeSystem, config *libcontaine
 	return a.exit(exit)
 }
 
-// nameProcess completes the error of a service, which knows no name for the
-// process.
+// nameProcess adds the name of the process to an error of a service, which does
+// not know it.
 func nameProcess(err error, name string) error {
 	e, ok := errors.AsType[*libcontainerd.Error](err)
 	if !ok {
@@ -108,14 +108,14 @@ func nameProcess(err error, name string) error {
 	return &named
 }
 
-// processExit is what a process answers to Wait.
+// processExit is the result of a process's Wait.
 type processExit struct {
 	code uint32
 	err  error
 }
 
-// awaitProcess waits for the exit of a process, and ends it when the user asks for
-// that, or nobody can read what it prints.
+// awaitProcess waits for the exit of a process. It ends the process when the user
+// asks for that, and when its output can no longer be written.
 func (a *app) awaitProcess(process *openProcess, term *terminal, exited <-chan processExit) (uint32, error) {
 	for {
 		select {
@@ -137,12 +137,12 @@ func (a *app) awaitProcess(process *openProcess, term *terminal, exited <-chan p
 	}
 }
 
-// openProcess is a process whose handle other goroutines use as well. It is not
-// closed while one of their calls runs, and none begins afterwards.
+// openProcess is a process whose handle several goroutines use. Close waits for
+// their calls, and no call begins after it.
 type openProcess struct {
 	libcontainerd.ComputeProcess
 
-	mu     sync.RWMutex // held by calls, to be waited for by Close; guards following
+	mu     sync.RWMutex // calls hold it for reading, so that Close waits for them; guards following
 	closed bool
 }
 
@@ -166,7 +166,7 @@ func (p *openProcess) Close() error {
 	return p.ComputeProcess.Close()
 }
 
-// processInput ends the input of a process on both ends.
+// processInput closes both ends of the input of a process.
 type processInput struct {
 	io.WriteCloser
 	process *openProcess
@@ -176,7 +176,7 @@ func (p processInput) Close() error {
 	return errors.Join(p.WriteCloser.Close(), p.process.call(p.process.CloseStdin))
 }
 
-// reader is r, but nil where there is none.
+// reader returns r as a reader, nil if there is none.
 func reader(r io.ReadCloser) io.Reader {
 	if r == nil {
 		return nil

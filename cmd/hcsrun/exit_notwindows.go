@@ -2,6 +2,6 @@
 
 package main
 
-// status is the exit code for os.Exit. Eight bits are all there is: cutting a
-// larger code off could make a success of it.
+// status is the exit code for os.Exit. It has eight bits only; if a larger code
+// were cut off, it could become 0.
 func status(code uint32) int { return int(min(code, 255)) }

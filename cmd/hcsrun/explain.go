@@ -11,11 +11,11 @@ import (
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain CODE…",
-		Short: "Tell what is known of a Windows error or exit code",
-		Long: `explain tells what is known of a Win32 code, HRESULT, NTSTATUS or HCS code, or of
-the exit code of a process: its name, meaning, kind, whether to retry, and a
-hint. CODE is a name, or a number as Windows prints it, hexadecimal or decimal; put
--- before a negative one.`,
+		Short: "Say what a Windows error or exit code means",
+		Long: `explain prints the name, meaning and kind of a Win32 code, HRESULT, NTSTATUS, HCS
+code or exit code of a process, whether to retry, and a hint. CODE is a name, or a
+number as Windows prints it, hexadecimal or decimal. Put -- before a negative
+number.`,
 		Example: "  hcsrun explain IMAGE_MISMATCH c0370106 3221225786\n  hcsrun explain -- -1070137073",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ hint. CODE is a name, or a number as Windows prints it, hexadecimal or decimal; 
 	}
 }
 
-// explanation is what is known of a code.
+// explanation has the facts about a code.
 type explanation struct {
 	Code     string    `json:"code"`
 	Name     string    `json:"name,omitempty"`
@@ -52,9 +52,9 @@ type explanation struct {
 	label string
 }
 
-// reading is what a code means when it comes from some operations.
+// reading is the meaning of a code after some operations.
 type reading struct {
-	When  []string `json:"when,omitempty"` // the operations, none: any
+	When  []string `json:"when,omitempty"` // the operations; empty: any
 	Means string   `json:"means"`
 	Kinds []string `json:"kinds"`
 	Retry string   `json:"retry"`

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// wants checks the number of arguments and says what they are.
+// wants checks the number of arguments. Its error names them.
 func wants(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if n := len(strings.Fields(what)); len(args) != n {
@@ -20,8 +20,7 @@ func wants(what string) cobra.PositionalArgs {
 	}
 }
 
-// flagError says what a flag wants in words that mean something to those who do
-// not write Go.
+// flagError says what a flag needs, in words for people who do not write Go.
 func flagError(_ *cobra.Command, err error) error {
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
 	if !ok {

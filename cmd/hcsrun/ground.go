@@ -12,32 +12,32 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-// ground is what a container stands on, beside HCS: mounted layers, an endpoint.
-// It is laid before the container is created and cleared after its exit, in the
-// reverse order.
+// ground is what a container needs of the host, other than HCS: mounted layers,
+// an endpoint. It is laid before the container is created, and cleared after its
+// exit, in the reverse order.
 type ground struct {
 	*app
 	id        string
-	simulated bool // the files and networks of this host have nothing to do with it
+	simulated bool // HCS is simulated: no files or networks of this host are used
 
 	undo []undo
 }
 
-// undo takes back one thing that was done.
+// undo takes back one step.
 type undo struct {
 	what string
-	how  string // by which command the user does it himself
+	how  string // the command by which the user can do it
 	do   func(context.Context) error
 }
 
-// newGround is the ground of a container of service.
+// newGround makes the ground of a container that runs on service.
 func (a *app) newGround(id string, service libcontainerd.ComputeService) *ground {
 	_, simulated := service.(*hcstest.Service)
 	return &ground{app: a, id: id, simulated: simulated}
 }
 
-// lay does what a spec lacks, and completes it. After an error nothing is left,
-// or the error says what.
+// lay mounts and connects what a spec lacks, and writes it into the spec. After
+// an error nothing is left, or the error says what is left.
 func (g *ground) lay(ctx context.Context, spec *libcontainerd.Spec, network string) error {
 	for _, step := range []func() error{
 		func() error { return g.connect(spec, network) },
@@ -52,8 +52,8 @@ func (g *ground) lay(ctx context.Context, spec *libcontainerd.Spec, network stri
 	return nil
 }
 
-// clear takes back all that was done. What fails is named and does not keep the
-// rest from being taken back.
+// clear takes back all steps. If one fails, the error names it, and clear goes on
+// with the others.
 func (g *ground) clear(ctx context.Context) error {
 	var errs []error
 	for _, u := range slices.Backward(g.undo) {
@@ -99,8 +99,8 @@ func (g *ground) connect(spec *libcontainerd.Spec, network string) error {
 	return nil
 }
 
-// resolve puts the endpoints of a namespace, which HCS does not know here, in its
-// place.
+// resolve replaces the network namespace of a spec, which HCS does not know here,
+// by the endpoints in it.
 func (g *ground) resolve(spec *libcontainerd.Spec) error {
 	n := spec.Windows.Networking
 	if n == nil || n.NetworkNamespace == "" {
@@ -108,7 +108,7 @@ func (g *ground) resolve(spec *libcontainerd.Spec) error {
 	}
 	endpoints, err := g.service().Endpoints(n.NetworkNamespace)
 	if errdefs.IsNotImplemented(err) {
-		g.warn("%v: there is no network for the container", err)
+		g.warn("%v: the container has no network", err)
 	} else if err != nil {
 		return err
 	}
@@ -119,8 +119,8 @@ func (g *ground) resolve(spec *libcontainerd.Spec) error {
 	return nil
 }
 
-// mount mounts the layers of a spec that has no volume yet. Those of a container
-// with Hyper-V isolation are mounted by its utility VM: it wants a scratch only.
+// mount mounts the layers of a spec without a volume. Under Hyper-V isolation the
+// utility VM mounts them, and only a scratch is made.
 func (g *ground) mount(ctx context.Context, spec *libcontainerd.Spec) error {
 	w := &spec.Windows
 	if spec.Root.Path != "" || len(w.LayerPaths) == 0 || w.HvRuntime != nil && w.LayerFolder != "" {
@@ -151,8 +151,8 @@ func (g *ground) mount(ctx context.Context, spec *libcontainerd.Spec) error {
 	return nil
 }
 
-// release takes back what an hcsrun that is gone has left of the ground of a
-// container that has ended. It reports whether there was something.
+// release takes back what an earlier hcsrun left of the ground of a container
+// that has ended. It reports whether there was something.
 func (g *ground) release(ctx context.Context) (bool, error) {
 	if g.simulated && g.driver == nil {
 		return false, nil
@@ -174,7 +174,7 @@ func (g *ground) release(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// releaseEnded does it for every container that HCS does not know any more.
+// releaseEnded calls release for every container that HCS no longer knows.
 func (a *app) releaseEnded(ctx context.Context, service libcontainerd.ComputeService) error {
 	mounts, err := a.mounts()
 	if err != nil || len(mounts) == 0 {

@@ -43,8 +43,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// lastingDir is a folder where this process may keep a mount, whose record Windows
-// then does not let it delete.
+// lastingDir is a folder that the test does not remove. This process may keep a
+// mount in it, and Windows then does not let its record be deleted.
 func lastingDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "hcsrun") //nolint:usetesting // that would fail on such a record
@@ -71,7 +71,7 @@ func (s *site) hcsrun(t *testing.T, args ...string) result {
 	return s.run(t, append([]string{"--store", s.store}, args...)...)
 }
 
-// runImage runs a container that needs all that there is.
+// runImage runs a container that needs both a mount and an endpoint.
 func (s *site) runImage(t *testing.T, command ...string) result {
 	t.Helper()
 	return s.hcsrun(t, append([]string{"run", "--name", "web", "--network", "nat", "--image", s.image}, command...)...)
@@ -92,7 +92,7 @@ func (s *site) left(t *testing.T) []string {
 	return left
 }
 
-// leave leaves a mount and an endpoint as an hcsrun does that was killed.
+// leave leaves a mount and an endpoint, as a killed hcsrun does.
 func (s *site) leave(t *testing.T, id string) {
 	t.Helper()
 	scratch, err := layers.Scratch(s.store, id)
@@ -141,7 +141,7 @@ func TestNothingStaysWhenAStepFails(t *testing.T) {
 	}{
 		"HCS cannot create": {func(s *site) { s.service.Fail(hcstest.OpCreate, "", libcontainerd.CodeAccessDenied) }, "ACCESS_DENIED"},
 		"HCS cannot start":  {func(s *site) { s.service.Fail(hcstest.OpStart, "", libcontainerd.CodeUnexpectedExit) }, "UNEXPECTED_EXIT"},
-		"there is no such program": {func(s *site) {
+		"no such program": {func(s *site) {
 			s.service.Fail(hcstest.OpCreateProcess, "", libcontainerd.CodeFileNotFound)
 		}, "FILE_NOT_FOUND"},
 	}
@@ -228,7 +228,7 @@ func TestWhatCannotBeTakenBackIsNamed(t *testing.T) {
 	s.layers.Restart() // the next step would be the user's
 }
 
-// A container that may still run keeps what it stands on.
+// A container that may still run keeps its mount and its endpoint.
 func TestWhatMayRunKeepsItsGround(t *testing.T) {
 	s := newSite(t)
 	s.service.Hang(hcstest.OpShutdown, "")
@@ -320,7 +320,7 @@ func TestLayerMountLastsUntilUnmount(t *testing.T) {
 	if got := s.hcsrun(t, "layer", "ls", filepath.Dir(scratch)); !strings.Contains(got.stdout, "scratch") {
 		t.Errorf("%v", got)
 	}
-	s.layers.Restart() // this process keeps it in use; see the tests on Windows for unmount
+	s.layers.Restart() // this process still uses it; the tests on Windows try unmount
 	if got := s.hcsrun(t, "layer", "unmount", "nothing"); got.code != exitFailure || !strings.Contains(got.stderr, "not found") {
 		t.Errorf("%v", got)
 	}

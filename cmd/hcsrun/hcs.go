@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// hcsChoice says which HCS a command is to use.
+// hcsChoice says which HCS a command uses.
 type hcsChoice struct {
 	simulate bool
 	tp4      bool
@@ -23,8 +23,8 @@ func (c *hcsChoice) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("tp4", "build")
 }
 
-// explainSimulator completes the error of a run: the simulator has few programs,
-// which is no fault of the spec.
+// explainSimulator adds to the error of a run that the simulator has few
+// programs: the spec may be right.
 func explainSimulator(err error, service libcontainerd.ComputeService) error {
 	if _, ok := service.(*hcstest.Service); ok && isNoSuchProgram(err) {
 		return fmt.Errorf("%w; the simulated HCS knows only cmd, powershell, ping and a few more", err)
@@ -32,8 +32,8 @@ func explainSimulator(err error, service libcontainerd.ComputeService) error {
 	return err
 }
 
-// hostOnly returns the HCS of the host, for commands that look at what others
-// have running there.
+// hostOnly returns the HCS of the host, for commands that look at running
+// containers.
 func (a *app) hostOnly() (libcontainerd.ComputeService, error) {
 	service, err := a.hostHCS()
 	if err != nil && runtime.GOOS != "windows" {
@@ -42,7 +42,7 @@ func (a *app) hostOnly() (libcontainerd.ComputeService, error) {
 	return service, err
 }
 
-// needsWindows refuses what a simulated HCS has no use for.
+// needsWindows refuses commands that a simulated HCS cannot use.
 func (a *app) needsWindows() error {
 	if runtime.GOOS != "windows" && a.driver == nil {
 		return fmt.Errorf("layers need Windows, and this is %s: hcsrun run --image takes any name here", runtime.GOOS)

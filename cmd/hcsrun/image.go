@@ -12,15 +12,14 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-// image is what a container is made from: its layers, and what it says about the
-// process.
+// image is the image of a container: its layers, and what it says of the process.
 type image struct {
 	layers layers.Layers
 	config layers.Config
 }
 
-// findImage finds an image by a folder in Docker's store, by a tar, which is
-// imported, or by its name in the store of hcsrun.
+// findImage finds an image by a folder in Docker's store, by a tar, which it
+// imports, or by a name in the store of hcsrun.
 func (a *app) findImage(ctx context.Context, ref string, isolation libcontainerd.Isolation) (image, error) {
 	switch {
 	case isFolder(ref):
@@ -37,7 +36,7 @@ func (a *app) findImage(ctx context.Context, ref string, isolation libcontainerd
 	return image{found.Layers, found.Config}, err
 }
 
-// importImage reads a tar into the store, and tells how far it is.
+// importImage reads a tar into the store, and reports its progress.
 func (a *app) importImage(ctx context.Context, file string, options ...layers.ImportOption) (layers.Image, error) {
 	tar, err := os.Open(file)
 	if err != nil {
@@ -50,18 +49,19 @@ func (a *app) importImage(ctx context.Context, file string, options ...layers.Im
 	return layers.Import(ctx, tar, a.store, append(options, layers.WithProgress(a.printProgress))...)
 }
 
-// printProgress tells of each layer that took its time.
+// printProgress prints a line for each layer that was imported.
 func (a *app) printProgress(p layers.Progress) {
 	if p.Step == layers.StepDone {
 		a.notice("layer %d of %d is imported, %s", p.Layer, p.Layers, units.BytesSize(float64(p.Bytes)))
 	}
 }
 
-// simulatedImage stands for any image, since a simulated HCS has no use for files.
+// simulatedImage takes the place of any image, since a simulated HCS does not
+// read files.
 func simulatedImage(name string) image {
 	name = strings.NewReplacer("/", "_", `\`, "_", ":", "_").Replace(name)
 	return image{layers: layers.Layers{`C:\hcsrun\layers\` + name}}
 }
 
-// anyImage stands for an image that was not looked for yet.
+// anyImage takes the place of an image that is not looked up yet.
 var anyImage = image{layers: layers.Layers{`C:\any`}, config: layers.Config{Cmd: []string{"any"}}}

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// imageOptions are the flags that say what a container of an image is.
+// imageOptions are the flags that describe a container of an image.
 type imageOptions struct {
 	image     string
 	env       []string
@@ -56,7 +56,8 @@ func (o *imageOptions) addFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions([]string{"process", "hyperv"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// check refuses flags that go without saying, or with the other form of run.
+// check refuses flags that do not fit together, or that belong to the other form
+// of run.
 func (o *imageOptions) check(cmd *cobra.Command) error {
 	if o.image == "" {
 		if cmd.Flags().Changed("image") {
@@ -78,8 +79,8 @@ func (o *imageOptions) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// spec is the spec of a container of an image that runs a command, but for its
-// layers and its endpoints. Every flag that is wrong is one of the errors.
+// spec makes the spec of a container of an image, without its layers and its
+// endpoints. It returns an error for each flag that is wrong, joined.
 func (o *imageOptions) spec(img image, command []string, host libcontainerd.Host) (libcontainerd.Spec, error) {
 	var errs []error
 	note := func(err error) {
@@ -107,7 +108,7 @@ func (o *imageOptions) spec(img image, command []string, host libcontainerd.Host
 	spec, err := libcontainerd.SpecFromOCI(&specs.Spec{
 		Version: specs.Version, Process: process, Mounts: mounts, Windows: windows, Hostname: o.hostname, Root: &specs.Root{},
 	})
-	spec.Windows.LayerFolder, spec.Windows.LayerPaths = "", img.layers // the scratch is not made yet
+	spec.Windows.LayerFolder, spec.Windows.LayerPaths = "", img.layers // the scratch does not exist yet
 	return spec, err
 }
 
@@ -168,7 +169,7 @@ func (o *imageOptions) resources(host libcontainerd.Host) (*specs.WindowsResourc
 		r.Memory = &specs.WindowsMemoryResources{Limit: new(uint64(limit))}
 	}
 	if o.cpus != 0 {
-		if !(o.cpus > 0 && o.cpus < math.MaxUint16) { // not: o.cpus <= 0, for the sake of NaN
+		if !(o.cpus > 0 && o.cpus < math.MaxUint16) { // so that NaN is refused, too
 			errs = append(errs, fmt.Errorf("--cpus %v: want a number above 0, such as 1.5", o.cpus))
 		}
 		r.CPU = o.cpu(host)
@@ -176,8 +177,8 @@ func (o *imageOptions) resources(host libcontainerd.Host) (*specs.WindowsResourc
 	return &r, errors.Join(errs...)
 }
 
-// cpu gives a utility VM whole processors and the container a share of them, and a
-// container without one a share of the host's.
+// cpu gives a utility VM whole processors, and the container a share of them.
+// Without a utility VM the container gets a share of the host's processors.
 func (o *imageOptions) cpu(host libcontainerd.Host) *specs.WindowsCPUResources {
 	var cpu specs.WindowsCPUResources
 	processors := float64(cmp.Or(host.Processors, 1))

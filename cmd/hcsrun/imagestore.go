@@ -26,7 +26,7 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import TAR",
 		Short: "Import an image from a tar of docker save, or an OCI layout",
-		Long: `import reads an image into the store, layer by layer; a layer that is there is not
+		Long: `import reads an image into the store, layer by layer. A layer that is there is not
 read again. It prints the id of the image.`,
 		Args: wants("TAR"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -81,7 +81,7 @@ func (a *app) imageListCommand() *cobra.Command {
 func (a *app) imageRemoveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
-		Short: "Remove an image from the store, and the layers that no other one has",
+		Short: "Remove an image from the store, and the layers that no other image has",
 		Args:  wants("NAME"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			images, _ := layers.Images(a.store)

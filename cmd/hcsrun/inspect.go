@@ -12,9 +12,9 @@ import (
 func (a *app) inspectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect ID…",
-		Short: "Print all that HCS tells of compute systems, as JSON",
-		Long: `inspect prints a JSON array with an object for each ID: owner and state, and of a
-compute system that runs its processes and its resource use, durations in
+		Short: "Print all that HCS knows of compute systems, as JSON",
+		Long: `inspect prints a JSON array with an object for each ID: owner and state. For a
+compute system that runs it adds processes and resource use. Durations are in
 nanoseconds, sizes in bytes.`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeIDs(noLimit),

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// somebody runs the containers that the commands look at.
+// somebody is the engine whose containers the commands look at.
 type somebody struct {
 	libcontainerd.Client
 	exits chan libcontainerd.StateInfo

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// A command that only asks HCS ends at once, whatever HCS does.
+// On Ctrl-C a command that only asks HCS ends at once, whatever HCS does.
 func TestCtrlCEndsEveryCommand(t *testing.T) {
 	for line, op := range map[string]hcstest.Op{
 		"ps": hcstest.OpList, "ps web1": hcstest.OpProcessList, "inspect web1": hcstest.OpProcessList, "stats web1": hcstest.OpStatistics,

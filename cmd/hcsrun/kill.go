@@ -16,10 +16,10 @@ func (a *app) killCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "kill ID",
-		Short: "End a container, or one process of it",
+		Short: "End a container, or one of its processes",
 		Long: `kill terminates a compute system and returns when it has stopped. With --shutdown
-it asks for a graceful stop instead, with --pid it ends one process only. What an
-hcsrun that is gone has mounted and connected for the container is released.`,
+it asks for a graceful stop instead, with --pid it ends one process only. It also
+releases what an earlier hcsrun has mounted and connected for the container.`,
 		Args:              wants("ID"),
 		ValidArgsFunction: a.completeIDs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ hcsrun that is gone has mounted and connected for the container is released.`,
 			if pid != 0 || err != nil && !errdefs.IsNotFound(err) {
 				return err
 			}
-			// A container that has ended by itself may have left something, too.
+			// A container that ended by itself may have left something, too.
 			released, failed := a.newGround(args[0], service).release(cmd.Context())
 			if released || failed != nil {
 				return failed
@@ -73,8 +73,7 @@ func killProcess(system libcontainerd.ComputeSystem, pid uint32) error {
 	return err
 }
 
-// endSystem asks for a stop and waits for it. How the system then ended is not
-// asked: it has.
+// endSystem asks for a stop and waits for it. It ignores how the system ended.
 func endSystem(system libcontainerd.ComputeSystem, ask func() error) error {
 	if err := ask(); err != nil {
 		return err
@@ -83,8 +82,8 @@ func endSystem(system libcontainerd.ComputeSystem, ask func() error) error {
 	return nil
 }
 
-// within bounds a piece of work that HCS may never answer. Work that takes
-// longer goes on until hcsrun ends.
+// within calls f, and returns after a time although HCS may never answer. The
+// call then goes on until hcsrun ends.
 func within(limit time.Duration, op, id string, work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()

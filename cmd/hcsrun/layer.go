@@ -26,9 +26,10 @@ func (a *app) layerMountCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "mount IMAGE SCRATCH",
 		Short: "Mount an image's layers and a scratch, and print the volume",
-		Long: `mount makes the scratch SCRATCH, a folder, unless it is there, mounts it on the
-layers of IMAGE, as run has it, and prints the volume: the root.path of a spec. The
-mount lasts until hcsrun layer unmount, and the scratch longer: delete its folder.`,
+		Long: `mount makes a scratch in the folder SCRATCH, unless it is there, mounts it on the
+layers of IMAGE, which is named as for run, and prints the volume: the root.path of
+a spec. The mount lasts until hcsrun layer unmount. To remove the scratch after
+that, delete its folder.`,
 		Args: wants("IMAGE SCRATCH"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := a.needsWindows(); err != nil {
@@ -59,8 +60,8 @@ func (a *app) layerUnmountCommand() *cobra.Command {
 		Use:     "unmount {SCRATCH | CONTAINER}",
 		Aliases: []string{"umount"},
 		Short:   "Release a mount that is left over",
-		Long: `unmount releases what layer mount has mounted, or an hcsrun or an engine that ended
-without doing so. Its container must have ended.`,
+		Long: `unmount releases a mount of layer mount, or one that an hcsrun or an engine left
+when it died. The container must have ended.`,
 		Args: wants("SCRATCH"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			mounts, _ := a.mounts()
@@ -90,8 +91,8 @@ func (a *app) layerListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "ls [FOLDER]",
 		Aliases: []string{"list"},
-		Short:   "List what is mounted, or left over, of the scratches in a folder",
-		Long: `ls lists the mounts of the scratches in FOLDER, by default of those in the store. One
+		Short:   "List the scratches in a folder that are mounted or left over",
+		Long: `ls lists the mounts of the scratches in FOLDER, by default in the store. A mount
 that is not in use and whose container is gone is left over: layer unmount
 releases it.`,
 		Args: cobra.MaximumNArgs(1),

@@ -16,7 +16,7 @@ import (
 // notice tells the user something, on one line of standard error.
 func (a *app) notice(format string, args ...any) { a.tell("notice", bold, format, args...) }
 
-// warn tells the user something that may surprise him later.
+// warn tells the user what may surprise later.
 func (a *app) warn(format string, args ...any) { a.tell("warning", yellow, format, args...) }
 
 func (a *app) tell(level string, c colour, format string, args ...any) {
@@ -31,7 +31,7 @@ func (a *app) tell(level string, c colour, format string, args ...any) {
 	}
 }
 
-// fail tells the user what is wrong, each problem on a line.
+// fail prints the problems, each on a line.
 func (a *app) fail(err error) {
 	for _, problem := range problems(err) {
 		if a.json {
@@ -49,7 +49,7 @@ func oneLine(text string) string {
 	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
 }
 
-// problems takes an error apart that joins several.
+// problems splits an error that joins several.
 func problems(err error) []error {
 	if e, ok := err.(*libcontainerd.Error); ok { //nolint:errorlint // it is taken apart, not looked for
 		var list []error
@@ -74,7 +74,7 @@ func problems(err error) []error {
 	return list
 }
 
-// errorFields is an error for --json.
+// errorFields returns the fields of an error for --json.
 func errorFields(err error) any {
 	fields := map[string]any{}
 	if e, ok := errors.AsType[*libcontainerd.Error](err); ok {
@@ -82,12 +82,12 @@ func errorFields(err error) any {
 			_ = json.Unmarshal(text, &fields)
 		}
 	}
-	fields["message"] = oneLine(err.Error()) // with what is around it
+	fields["message"] = oneLine(err.Error()) // the whole text, not only that of the *Error
 	return fields
 }
 
-// logger is for what the library has to say: with debug every step, without it
-// only what the user should know.
+// logger gets the log of the library: with debug every step, without it only what
+// the user should know.
 func (a *app) logger(debug bool) *logrus.Entry {
 	log := logrus.New()
 	log.SetOutput(a.stderr)

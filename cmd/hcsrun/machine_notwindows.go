@@ -2,5 +2,5 @@
 
 package main
 
-// examineMachine has nothing to see where there is no Windows.
+// examineMachine finds nothing: this is not Windows.
 func examineMachine() machine { return machine{} }

@@ -1,4 +1,4 @@
-// What doctor asks Windows; its judgement is in doctor.go.
+// What doctor asks Windows. doctor.go judges the answers.
 
 package main
 
@@ -19,8 +19,8 @@ func examineMachine() machine {
 	return m
 }
 
-// serviceState asks with the least rights, so that doctor is of use to somebody
-// who has too few.
+// serviceState asks with the least rights, so that doctor also helps a user who
+// has too few.
 func serviceState(name string) string {
 	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
 	if err != nil {
@@ -49,8 +49,8 @@ func serviceState(name string) string {
 	return "stopped"
 }
 
-// isMember reports whether the caller's token has a group enabled. That of an
-// administrator who has not elevated does not.
+// isMember reports whether the caller's token has a group enabled. It has not, if
+// an administrator has not elevated.
 func isMember(kind windows.WELL_KNOWN_SID_TYPE) bool {
 	sid, err := windows.CreateWellKnownSid(kind)
 	if err != nil {

@@ -1,11 +1,11 @@
 // Command hcsrun runs a Windows container from a file, prints the document that
 // HCS would get for it, and explains what HCS answers.
 //
-// It exits with the container's exit code. Where the system has only eight bits
-// for that (everywhere but on Windows) a code above 255 becomes 255, and
-// standard error tells the code itself. hcsrun's own failures are 125, and a
-// program that the container does not have is 127; standard error tells them in
-// one line that begins with "hcsrun:".
+// It exits with the exit code of the container. Outside Windows an exit code has
+// eight bits only: a code above 255 becomes 255, and standard error says the code
+// itself. Failures of hcsrun itself are 125, and a program that the container
+// does not have is 127. Then standard error has one line that begins with
+// "hcsrun:".
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes for failures that are not the container's, as docker run has them.
+// Exit codes for failures of hcsrun itself, as with docker run.
 const (
 	exitFailure    = 125
 	exitNoSuchFile = 127
@@ -33,19 +33,19 @@ const (
 func main() {
 	interrupts := make(chan os.Signal, 3)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	signal.Ignore(syscall.SIGPIPE) // a closed pipe is a failure that is told, not the end
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe is reported as a failure, it does not end hcsrun
 	a := newApp(os.Stdin, os.Stdout, os.Stderr, interrupts, libcontainerd.HostService)
 	os.Exit(status(a.run(os.Args[1:])))
 }
 
-// app is the command with what it has of its surroundings.
+// app is the command and its surroundings.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr *output
-	interrupts     <-chan os.Signal // the wish to stop; the second one insists
+	interrupts     <-chan os.Signal // each asks for a stop, the second one for an immediate one
 	hostHCS        func() (libcontainerd.ComputeService, error)
 
-	// The host's own if they are nil.
+	// Those of the host if they are nil.
 	driver   layers.Driver
 	networks networks
 
@@ -71,7 +71,7 @@ func (a *app) run(args []string) uint32 {
 	root := a.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
-	// Whatever the command did, it failed if nobody can read it.
+	// Whatever the command did, it failed if its output could not be written.
 	if lost := cmp.Or(a.stdout.failure(), a.stderr.failure()); lost != nil {
 		a.fail(fmt.Errorf("output is lost: %w", lost))
 		return exitFailure
@@ -116,7 +116,7 @@ uses a simulated HCS. hcsrun demo shows every command on one.`,
 	return root
 }
 
-// abortable lets Ctrl-C end a command, whatever HCS is doing.
+// abortable lets Ctrl-C end a command while HCS does not answer.
 func (a *app) abortable(cmd *cobra.Command) *cobra.Command {
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -132,8 +132,8 @@ func (a *app) abortable(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exit ends hcsrun with the exit code of a container or process, and tells one
-// that may not get through or that Windows chose.
+// exit ends hcsrun with the exit code of a container or process. It prints a code
+// that os.Exit would cut off, and one that Windows chose.
 func (a *app) exit(code uint32) error {
 	name := libcontainerd.ExitName(code)
 	if code > 255 || name != "" {
@@ -150,7 +150,8 @@ type exitError struct{ code uint32 }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// isNoSuchProgram reports whether the container lacks the program it was to run.
+// isNoSuchProgram reports whether the container does not have the program that
+// was to run.
 func isNoSuchProgram(err error) bool {
 	e, ok := errors.AsType[*libcontainerd.Error](err)
 	return ok && e.Process != "" &&

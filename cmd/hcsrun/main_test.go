@@ -21,9 +21,9 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
-// command is one hcsrun, with what a test gives it.
+// command is one hcsrun with its input.
 type command struct {
 	stdin      io.Reader
 	interrupts []time.Duration // after the start
@@ -38,8 +38,8 @@ type result struct {
 	stdout, stderr string
 }
 
-// run executes a command line. In a synctest bubble the interrupts come in the
-// bubble's time.
+// run executes a command line. In a synctest bubble the interrupts follow the time
+// of the bubble.
 func (c command) run(t *testing.T, args ...string) result {
 	t.Helper()
 	if c.stdin == nil {
@@ -223,7 +223,7 @@ func TestInterruptsStopThenKillThenLeave(t *testing.T) {
 					t.Errorf("left behind: %v", err)
 				}
 				service.LoseService(nil)
-				time.Sleep(time.Hour) // what is left of the client notices it
+				time.Sleep(time.Hour) // let what is left of the client notice it
 			})
 		})
 	}
@@ -314,7 +314,7 @@ func TestUnknownMembersOfASpecAreWarnedOf(t *testing.T) {
 	}
 }
 
-// full is a disk that is full, or a pipe that nobody reads.
+// full is a writer that fails, as a full disk or a closed pipe does.
 type full struct{ err error }
 
 func (f full) Write([]byte) (int, error) { return 0, f.err }
@@ -338,7 +338,7 @@ func TestLostOutputFailsEveryCommand(t *testing.T) {
 	}
 }
 
-// What nobody can read any more is not worth running.
+// When the output can no longer be written, the container is ended.
 func TestLostOutputStopsTheContainer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := hcstest.NewService()
@@ -362,7 +362,7 @@ func TestConfigPrintsTheDocumentOfEitherForm(t *testing.T) {
 	}
 }
 
-// What config prints is what HCS gets, so that the two can be compared.
+// config prints exactly what HCS gets.
 func TestConfigPrintsTheBytesThatHCSGets(t *testing.T) {
 	file := "../../testdata/specs/oci-nanoserver-process.json"
 	spec, err := os.ReadFile(file)

@@ -9,8 +9,8 @@ import (
 
 // networks is the network service of the host (HNS).
 type networks interface {
-	// Connect makes an endpoint on a network and returns its id. One of that name
-	// that is left over is replaced.
+	// Connect makes an endpoint on a network and returns its id. It replaces an
+	// endpoint of that name that is left over.
 	Connect(network, endpoint string) (id string, err error)
 	// Disconnect removes an endpoint by its name; nil if there is none.
 	Disconnect(endpoint string) error
@@ -21,8 +21,8 @@ type networks interface {
 // endpointName is the name of a container's endpoint, by which any hcsrun finds it.
 func endpointName(containerID string) string { return "hcsrun-" + containerID }
 
-// simulatedNetworks goes with a simulated HCS: it has the networks nat and Default
-// Switch, and in each namespace one endpoint.
+// simulatedNetworks is the network service of a simulated HCS. It has the
+// networks nat and Default Switch, and one endpoint in each namespace.
 type simulatedNetworks struct {
 	mu        sync.Mutex // guards following
 	endpoints map[string]bool

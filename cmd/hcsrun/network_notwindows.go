@@ -2,5 +2,5 @@
 
 package main
 
-// hostNetworks is for the HCS of this host, and there is none.
+// hostNetworks returns simulated networks, because this host has no HNS.
 func hostNetworks() networks { return &simulatedNetworks{} }

@@ -1,4 +1,4 @@
-// What hcsrun asks of HNS; who needs it is in ground.go.
+// What hcsrun asks of HNS, for ground.go.
 
 package main
 
@@ -59,8 +59,8 @@ func (hns) Endpoints(namespace string) ([]string, error) {
 	return ids, nil
 }
 
-// isTooOld reports whether a call failed because the host does not have its API, so
-// that nothing can exist that was made by it.
+// isTooOld reports whether a call failed because the host does not have its API.
+// Then nothing that was made by it can exist.
 func isTooOld(err error) bool {
 	return hcn.CheckErrorWithCode(err, hcn.ErrorCode(windows.ERROR_MOD_NOT_FOUND)) ||
 		hcn.CheckErrorWithCode(err, hcn.ErrorCode(windows.ERROR_PROC_NOT_FOUND))

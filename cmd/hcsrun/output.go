@@ -8,8 +8,8 @@ import (
 	"github.com/containerd/console"
 )
 
-// screen is what the outputs of one hcsrun have in common: they are often the
-// same console, so that they take turns, and the spinner gives way to both.
+// screen is the common part of the outputs of one hcsrun. They are often the same
+// console, so they take turns, and the spinner is erased before either writes.
 type screen struct {
 	mu      sync.Mutex // guards following, and the outputs
 	spinner io.Writer  // where a spinner stands on the last line, or nil
@@ -23,11 +23,11 @@ func (s *screen) eraseLocked() {
 	}
 }
 
-// output is standard output or standard error. It remembers its first failure,
-// so that no command needs to look at each of its writes.
+// output is standard output or standard error. It remembers its first failure, so
+// that commands need not check each write.
 type output struct {
 	screen   *screen
-	terminal bool // it is a terminal, whose user looks at it now
+	terminal bool // it is a terminal
 	colours  bool
 
 	w   io.Writer // screen.mu held
@@ -51,15 +51,15 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// failure is the first write's that failed, or nil.
+// failure returns the error of the first write that failed, or nil.
 func (o *output) failure() error {
 	o.screen.mu.Lock()
 	defer o.screen.mu.Unlock()
 	return o.err
 }
 
-// close ends the stream for whoever reads it. What is written from now on is lost,
-// and no failure.
+// close ends the stream for its reader. What is written after that is dropped,
+// which is not a failure.
 func (o *output) close() {
 	o.screen.mu.Lock()
 	defer o.screen.mu.Unlock()
@@ -69,7 +69,7 @@ func (o *output) close() {
 	o.w = io.Discard
 }
 
-// A colour is the number by which terminals know it.
+// A colour is the number that terminals give it.
 type colour string
 
 const (
@@ -79,7 +79,7 @@ const (
 	yellow colour = "33"
 )
 
-// paint colours a text if that is wanted.
+// paint colours a text if the output shows colours.
 func (o *output) paint(c colour, text string) string {
 	if !o.colours {
 		return text
@@ -87,7 +87,7 @@ func (o *output) paint(c colour, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// isTerminal reports whether a stream is a terminal. On Windows it has the
+// isTerminal reports whether a stream is a terminal. On Windows it also makes the
 // console understand colours.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)

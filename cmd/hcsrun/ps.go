@@ -13,8 +13,8 @@ func (a *app) psCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "ps [ID…]",
 		Aliases: []string{"list", "ls"},
-		Short:   "List the compute systems of the host, or the processes of some",
-		Long: `ps lists the compute systems that HCS knows, each with its owner and state. Given
+		Short:   "List the compute systems of the host, or the processes in them",
+		Long: `ps lists the compute systems that HCS knows, each with its owner and state. With
 ids it lists the processes in these.`,
 		ValidArgsFunction: a.completeIDs(noLimit),
 		RunE: func(_ *cobra.Command, ids []string) error {
@@ -75,7 +75,7 @@ func (a *app) listProcesses(service libcontainerd.ComputeService, ids []string) 
 	return table.Flush()
 }
 
-// withSystem opens a compute system for as long as use takes.
+// withSystem opens a compute system, calls use, and closes it.
 func withSystem(service libcontainerd.ComputeService, id string, use func(libcontainerd.ComputeSystem) error) error {
 	system, err := service.OpenComputeSystem(id)
 	if err != nil {

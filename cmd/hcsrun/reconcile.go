@@ -15,14 +15,13 @@ func (a *app) reconcileCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "reconcile [OWNER]",
-		Short: "End every compute system of an owner that went away",
+		Short: "End every compute system that an owner left behind",
 		Long: `reconcile lists the compute systems of OWNER, by default hcsrun, ends them and
-waits until they are gone. It is for what an engine left behind when it died: an
-engine that runs loses its containers, and so does an hcsrun that runs. Of hcsrun
-it also releases what is left mounted and connected.
+waits until they are gone. Use it after an engine has died: one that still runs would
+lose its containers, and so would an hcsrun that runs. For the owner hcsrun it also
+releases what is left mounted and connected.
 
-The compute systems of an owner other than hcsrun are only listed, unless there
-is --yes.`,
+Without --yes it only lists the compute systems of an owner other than hcsrun.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeOwners,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +43,7 @@ is --yes.`,
 	return cmd
 }
 
-// noContainers is the Backend of a client that makes none.
+// noContainers is the Backend of a client that makes no containers.
 type noContainers struct{}
 
 func (noContainers) AttachStreams(string, libcontainerd.IOPipe) error   { return nil }

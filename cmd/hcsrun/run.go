@@ -23,7 +23,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [flags] {FILE | --image IMAGE [--] [COMMAND [ARGUMENT…]]}",
 		Short: "Run a container and exit with its exit code",
 		Long: `run creates a container, connects it to the streams of hcsrun, and exits with its
-exit code. Nothing is left of the container then.
+exit code. Then nothing is left of the container.
 
 With --image it runs COMMAND, or what the image says, in a container of IMAGE:
 the folder of an image in Docker's store (docker image inspect -f
@@ -34,12 +34,12 @@ FILE is an OCI config.json or a 2016 spec ("-" is standard input). If it has no
 root.path, its layers are mounted, and a network namespace gives its endpoints.
 
 Ctrl-C stops the container gracefully, a second one terminates it, a third one
-leaves it behind. A container with a terminal gets Ctrl-C itself, as all other
-keys; ctrl-p ctrl-q, as docker has it, leaves it running without hcsrun: hcsrun
-kill ends it and releases what it stood on.
+leaves it behind. A container with a terminal gets every key, Ctrl-C too. ctrl-p
+ctrl-q, as in docker, leaves it running without hcsrun: hcsrun kill then ends it,
+and releases its mount and its endpoint.
 
-Exit codes above 255 become 255 on systems that have no larger ones; standard
-error tells the code itself. 125 is a failure of hcsrun, 127 a program that the
+Outside Windows, exit codes above 255 become 255, and standard error says the
+code itself. 125 is a failure of hcsrun, 127 a program that the
 container does not have.`,
 		Example: `  hcsrun run --image nanoserver cmd /c echo hello
   hcsrun run --image C:\images\servercore.tar -t -m 2g -v C:\data:C:\data:ro powershell
@@ -60,7 +60,7 @@ container does not have.`,
 			return a.runFile(o, choice, args[0])
 		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows belongs to the command
+	cmd.Flags().SetInterspersed(false) // later flags belong to the command
 	cmd.Flags().StringVar(&o.id, "name", "", "id of the container (default: the name of the file, or a random one)")
 	cmd.Flags().StringVar(&o.id, "id", "", "as --name")
 	cmd.Flags().StringVar(&o.owner, "owner", owner, "owner that the compute system is marked with")
@@ -80,7 +80,7 @@ func (a *app) runFile(o runOptions, choice hcsChoice, file string) error {
 	}
 	in := a.stdin
 	if file == "-" {
-		in = nil // it held the spec
+		in = nil // the spec was read from it
 	}
 	o.id = cmp.Or(o.id, defaultID(file))
 	return a.runContainer(o, spec, service, a.newTerminal(in, spec.Process.Terminal))
@@ -94,7 +94,7 @@ func (a *app) runImage(o runOptions, img imageOptions, choice hcsChoice, command
 	}
 	_, simulated := service.(*hcstest.Service)
 	simulated = simulated && a.driver == nil
-	// Nothing is imported for flags that are wrong.
+	// If a flag is wrong, nothing is imported.
 	if _, err := img.spec(anyImage, command, service.Host()); err != nil {
 		return err
 	}

@@ -47,8 +47,7 @@ func in(file string, err error) error {
 	return errors.Join(list...)
 }
 
-// parseSpec reads either form of a spec, and tells which of its members are
-// unknown.
+// parseSpec reads either form of a spec, and returns its unknown members.
 func parseSpec(data []byte) (libcontainerd.Spec, []string, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // Windows' editors begin files with it
 	var marks specMarks
@@ -69,8 +68,8 @@ func parseSpec(data []byte) (libcontainerd.Spec, []string, error) {
 	return spec, unknown, err
 }
 
-// specMarks is what tells a 2016 spec from an OCI config.json: both have nearly
-// the same members, but those under windows are named in two ways.
+// specMarks are the members by which a 2016 spec differs from an OCI config.json.
+// Both have nearly the same members, but those under windows have other names.
 type specMarks struct {
 	Version string                     `json:"ociVersion"`
 	Windows map[string]json.RawMessage `json:"windows"`
@@ -88,8 +87,8 @@ func (m specMarks) is2016() bool {
 	return strings.HasSuffix(m.Version, "(Windows)")
 }
 
-// defaultID is the id of a container that was given none: the name of its file,
-// or of the folder that a config.json is in.
+// defaultID is the id of a container without --id: the name of its file, or of
+// the folder of a config.json.
 func defaultID(file string) string {
 	if file == "-" {
 		return "hcsrun"

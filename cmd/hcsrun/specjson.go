@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// decode reads exactly one JSON value. It says where and how it is wrong, and
-// which of its members v has no field for.
+// decode reads exactly one JSON value into v. Its error says where and how the
+// value is wrong. It returns the members for which v has no field.
 func decode(data []byte, v any) (unknown []string, err error) {
 	if err := json.Unmarshal(data, v); err != nil {
 		return nil, explainJSON(data, err)
@@ -23,7 +23,7 @@ func decode(data []byte, v any) (unknown []string, err error) {
 	return unknownMembers("", tree, reflect.TypeOf(v)), nil
 }
 
-// explainJSON says what is wrong in the words of JSON, not in those of Go.
+// explainJSON says what is wrong in the terms of JSON, not of Go.
 func explainJSON(data []byte, err error) error {
 	line := func(offset int64) int { return 1 + bytes.Count(data[:min(int(offset), len(data))], []byte("\n")) }
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -46,7 +46,7 @@ func explainJSON(data []byte, err error) error {
 	return err
 }
 
-// wanted names what JSON must hold for a type.
+// wanted names the kind of JSON value that a type needs.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -68,8 +68,8 @@ func wanted(t reflect.Type) string {
 	}
 }
 
-// unknownMembers returns the members of a JSON value that a type has no field
-// for, by their path.
+// unknownMembers returns the paths of the members of a JSON value for which a
+// type has no field.
 func unknownMembers(path string, value any, t reflect.Type) []string {
 	if t.Kind() == reflect.Pointer {
 		return unknownMembers(path, value, t.Elem())

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// patience is how long a user waits before he asks himself what for.
+// patience is how long hcsrun waits before it shows what it waits for.
 const patience = time.Second
 
-// wait shows on a terminal what is being waited for, once that takes longer than
-// a second, until the function that it returns is called.
+// wait shows on a terminal what hcsrun waits for, once that takes longer than a
+// second, until the returned function is called.
 func (a *app) wait(format string, args ...any) (done func()) {
 	if !a.stderr.terminal || a.json {
 		return func() {}

@@ -9,8 +9,8 @@ func (a *app) statsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "stats ID",
 		Short: "Print the resource use of a running container",
-		Long: `stats prints what a container has used since it started. Its memory limit is
-about the first figure of memory, what is committed.`,
+		Long: `stats prints what a container has used since it started. Compare its memory limit
+with committed memory, the first figure of memory.`,
 		Args:              wants("ID"),
 		ValidArgsFunction: a.completeIDs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -7,8 +7,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-// defaultStore is the folder that images and scratches are in unless --store says
-// otherwise.
+// defaultStore is the folder of images and scratches unless --store names
+// another.
 func defaultStore() string {
 	if dir := os.Getenv("ProgramData"); dir != "" {
 		return filepath.Join(dir, "hcsrun")
@@ -20,8 +20,8 @@ func defaultStore() string {
 	return filepath.Join(dir, "hcsrun")
 }
 
-// findScratch takes a scratch by its folder, or by the id of the container that it
-// was mounted for.
+// findScratch finds a scratch by its folder, or by the id of the container for
+// which it was mounted.
 func (a *app) findScratch(nameOrFolder string) (string, error) {
 	mounts, err := a.mounts()
 	if err != nil {
@@ -35,7 +35,7 @@ func (a *app) findScratch(nameOrFolder string) (string, error) {
 	return nameOrFolder, nil
 }
 
-// mounts are those of the store's scratches.
+// mounts lists the mounts of the scratches in the store.
 func (a *app) mounts() ([]layers.MountInfo, error) {
 	// The folder does not depend on the container.
 	scratch, err := layers.Scratch(a.store, "any")
@@ -45,7 +45,7 @@ func (a *app) mounts() ([]layers.MountInfo, error) {
 	return layers.List(filepath.Dir(scratch))
 }
 
-// mountOptions are those that all functions of package layers take here.
+// mountOptions are the options for each call of package layers.
 func (a *app) mountOptions(more ...layers.MountOption) []layers.MountOption {
 	if a.driver != nil {
 		more = append(more, layers.WithDriver(a.driver))
@@ -53,7 +53,7 @@ func (a *app) mountOptions(more ...layers.MountOption) []layers.MountOption {
 	return more
 }
 
-// isFile and isFolder report what a path leads to.
+// isFile and isFolder report whether a path leads to a file or a folder.
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.IsDir()

@@ -17,7 +17,7 @@ type terminal struct {
 	stdin          io.Reader // nil: the process has no input
 	stdout, stderr io.Writer
 	emulated       bool            // the process has an emulated console
-	console        console.Console // what the user sits at, if the process is to have it; or nil
+	console        console.Console // the user's console, if the process gets it; or nil
 
 	outputs  sync.WaitGroup // one for each stream that is copied
 	lost     chan struct{}  // receives when an output could not be written
@@ -25,15 +25,15 @@ type terminal struct {
 	released chan struct{}  // closed by release
 	release  func()         // gives the console back to the user, as it was
 
-	looking sync.Mutex // held while the size is looked at: never after release
+	looking sync.Mutex // held while the size is read, which does not happen after release
 
 	mu    sync.Mutex     // guards following
-	errs  []error        // what of the outputs is lost, and why
+	errs  []error        // why output was lost
 	taken bool           // a process has the user's console
 	typed *io.PipeWriter // what the user types; nil before input
 }
 
-// newTerminal connects a process that has an emulated console, or none, with the
+// newTerminal connects a process, with or without an emulated console, with the
 // streams of hcsrun. The caller calls release.
 func (a *app) newTerminal(stdin io.Reader, emulated bool) *terminal {
 	t := &terminal{
@@ -47,7 +47,7 @@ func (a *app) newTerminal(stdin io.Reader, emulated bool) *terminal {
 		close(t.released)
 		t.mu.Lock()
 		if t.typed != nil {
-			_ = t.typed.Close() // nobody reads it any more
+			_ = t.typed.Close() // it is no longer read
 		}
 		t.mu.Unlock()
 		t.looking.Lock()
@@ -59,7 +59,7 @@ func (a *app) newTerminal(stdin io.Reader, emulated bool) *terminal {
 	return t
 }
 
-// consoleOf is the console that a stream is, or nil.
+// consoleOf returns a stream as a console, nil if it is not one.
 func consoleOf(stream io.Reader) console.Console {
 	file, ok := stream.(*os.File)
 	if !ok {
@@ -72,7 +72,7 @@ func consoleOf(stream io.Reader) console.Console {
 	return c
 }
 
-// size is that of the user's console, 0 if there is none.
+// size returns the size of the user's console, 0 if there is none.
 func (t *terminal) size() (width, height int) {
 	if t.console == nil {
 		return 0, 0
@@ -86,7 +86,7 @@ func (t *terminal) size() (width, height int) {
 
 // attach begins to copy and returns at once.
 func (t *terminal) attach(pipes libcontainerd.IOPipe, resize func(width, height int) error) error {
-	// Nobody waits for the input: a read from a terminal ends when the user
+	// Do not wait for the input: a read from a terminal ends when the user
 	// types something, which may be never.
 	go t.feed(pipes.Stdin)
 	t.copy(t.stdout, pipes.Stdout)
@@ -94,8 +94,8 @@ func (t *terminal) attach(pipes libcontainerd.IOPipe, resize func(width, height 
 	return t.take(resize)
 }
 
-// take gives the user's console to a process that runs: it gets every key that the
-// user presses, and resize is told when his window changes.
+// take gives the user's console to a running process: the process gets every key,
+// and resize is called when the size of the window changes.
 func (t *terminal) take(resize func(width, height int) error) error {
 	if t.console == nil {
 		return nil
@@ -110,7 +110,7 @@ func (t *terminal) take(resize func(width, height int) error) error {
 	return nil
 }
 
-// input is what a process reads, nil if it has no input.
+// input is the input of a process, nil if it has none.
 func (t *terminal) input() io.Reader {
 	if t.stdin == nil || t.console == nil {
 		return t.stdin
@@ -128,9 +128,9 @@ func (t *terminal) input() io.Reader {
 	return keys
 }
 
-// feed sends all input to the process. It is no failure if the
-// process does not read all of it. One with a console keeps its input open, since its end would end the
-// process.
+// feed sends all input to the process. The process need not read all of it. A
+// process with a console keeps its input open, because the end of its input would
+// end the process.
 func (t *terminal) feed(stdin io.WriteCloser) {
 	defer t.releaseOnPanic()
 	if stdin == nil {
@@ -161,10 +161,10 @@ func (t *terminal) copy(to io.Writer, from io.Reader) {
 	})
 }
 
-// output is where a process writes.
+// output returns the writer for an output of a process.
 func (t *terminal) output(w io.Writer) io.Writer { return losing{t, w} }
 
-// losing tells of output that cannot be written.
+// losing reports output that cannot be written.
 type losing struct {
 	*terminal
 	io.Writer
@@ -175,14 +175,14 @@ func (l losing) Write(p []byte) (int, error) {
 	if err != nil {
 		select {
 		case l.lost <- struct{}{}:
-		default: // it is told already
+		default: // lost says so already
 		}
 	}
 	return n, err
 }
 
-// takes passes a Ctrl-C on to the program that has the user's console, and reports
-// whether it did. Any other signal asks hcsrun to stop.
+// takes passes a Ctrl-C on to the program that has the user's console, and
+// reports whether it did. Any other signal asks hcsrun to stop.
 func (t *terminal) takes(signal os.Signal) bool {
 	t.mu.Lock()
 	taken, typed := t.taken, t.typed
@@ -195,7 +195,8 @@ func (t *terminal) takes(signal os.Signal) bool {
 	return true
 }
 
-// drain waits until all output is written, and tells what of it is lost.
+// drain waits until all output is written, and returns why output was lost, if
+// any was.
 func (t *terminal) drain() error {
 	t.outputs.Wait()
 	t.mu.Lock()
@@ -203,12 +204,12 @@ func (t *terminal) drain() error {
 	return errors.Join(t.errs...)
 }
 
-// sizeInterval is how often the size of a window is looked at: Windows tells
-// nobody who reads keys as bytes.
+// sizeInterval is how often the size of the window is read. Windows does not
+// report a change to a program that reads keys as bytes.
 const sizeInterval = 250 * time.Millisecond
 
-// followSize passes on what the user does to his window. A resize that fails, as
-// it does until the process runs, is tried again.
+// followSize passes changes of the window's size on. A resize that fails, as it
+// does until the process runs, is tried again.
 func (t *terminal) followSize(resize func(width, height int) error) {
 	defer t.releaseOnPanic()
 	tick := time.NewTicker(sizeInterval)
@@ -228,7 +229,7 @@ func (t *terminal) followSize(resize func(width, height int) error) {
 	}
 }
 
-// currentSize is that of the user's console, 0 once it was given back.
+// currentSize returns the size of the user's console, 0 after release.
 func (t *terminal) currentSize() (width, height int) {
 	t.looking.Lock()
 	defer t.looking.Unlock()
@@ -240,8 +241,8 @@ func (t *terminal) currentSize() (width, height int) {
 	}
 }
 
-// releaseOnPanic is deferred where hcsrun might panic: the user shall be able to
-// read it.
+// releaseOnPanic is deferred where hcsrun might panic: it gives the console back,
+// so that the user can read the panic.
 func (t *terminal) releaseOnPanic() {
 	if p := recover(); p != nil {
 		t.release()

@@ -185,7 +185,7 @@ func TestTerminalBelongsToTheProgramAndIsGivenBack(t *testing.T) {
 			args: []string{"run", withTerminal(t, "keys")}, code: 0,
 			end: func(t *testing.T, w *window, _ chan<- os.Signal) {
 				w.press(t, "\x10\x10")
-				w.shows(t, "<key 16>") // the first one was no detach key
+				w.shows(t, "<key 16>") // the first ctrl-p did not begin the detach keys
 				w.press(t, "\x11")
 				w.shows(t, "container terminal runs on without hcsrun")
 			},
@@ -264,7 +264,7 @@ func TestTerminalIsGivenBackOnPanic(t *testing.T) {
 	}
 }
 
-// Without a terminal in the container Ctrl-C goes to hcsrun, as ever.
+// Without a terminal in the container Ctrl-C goes to hcsrun.
 func TestTerminalStaysAsItIsWithoutConsole(t *testing.T) {
 	service := hcstest.New(t)
 	w := openWindow(t)
@@ -297,14 +297,14 @@ func TestSpinnerShowsWhatIsBeingWaitedFor(t *testing.T) {
 	}
 }
 
-// commandLines are what every command is tried with.
+// commandLines has a command line for every command.
 var commandLines = []string{
 	"ps", "ps --json", "list", "ps web1", "inspect web1", "inspect", "inspect none", "stats web1", "stats", "exec web1 cmd /c echo hello", "exec web1",
 	"exec none cmd", "kill none", "kill", "kill --timeout 0s web1", "reconcile none", "reconcile docker", "reconcile a b", "explain 2", "explain what", "explain",
 	"doctor --simulate", "doctor x", "config", "config --nonsense", "run", "--version", "--help", "exec --help", "nonsense", "",
 }
 
-// comparable is the lines of a text without what differs each time.
+// comparable returns the lines of a text without the parts that differ each time.
 func comparable(text string) []string {
 	text = strings.ReplaceAll(text, "\r", "")
 	text = regexp.MustCompile(`[0-9.]+([µm]?s)?`).ReplaceAllString(text, "0")
@@ -312,7 +312,7 @@ func comparable(text string) []string {
 	return slices.Sorted(strings.Lines(text))
 }
 
-// Colours and the spinner are all that a terminal has over a pipe.
+// A terminal shows colours and the spinner, and otherwise the same as a pipe.
 func TestTerminalShowsWhatAPipeGets(t *testing.T) {
 	colours := regexp.MustCompile("\x1b\\[[0-9]*m")
 	service := hcstest.New(t)

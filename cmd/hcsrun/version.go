@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// version is that of the module, as the Go command has put it into the binary,
-// with the commit where there is one.
+// version is the version of the module, which the Go command writes into the
+// binary, with the commit if there is one.
 func version(info *debug.BuildInfo, ok bool) string {
 	if !ok {
 		return "(unknown)"

@@ -11,8 +11,8 @@ import (
 	"github.com/Microsoft/hcsshim"
 )
 
-// bare is the plainest engine on hcsshim: no state beside its table of containers,
-// no limits of time, no care for what fails.
+// bare is the plainest engine on hcsshim. Its only state is a table of
+// containers. It has no limits of time, and does not handle failures.
 type bare struct {
 	mu         sync.Mutex // guards following
 	containers map[string]*bareContainer
@@ -190,7 +190,7 @@ func (*bare) document() (string, error) {
 	return string(text), err
 }
 
-// knownLayerID is layerID for an engine that remembers what hcsshim has told it.
+// knownLayerID returns a layer id that the engine has remembered from hcsshim.
 func knownLayerID(name string) (string, error) {
 	id, ok := known[name]
 	if !ok {

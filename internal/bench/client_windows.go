@@ -10,7 +10,7 @@ import (
 // client is the plainest engine on a Client.
 type client struct {
 	libcontainerd.Client
-	known libcontainerd.ComputeService // the host's, but with layer ids that are known
+	known libcontainerd.ComputeService // the host's HCS, with remembered layer ids
 
 	mu         sync.Mutex // guards following
 	containers map[string]*clientContainer
@@ -123,7 +123,7 @@ func clientProcess(commandLine string) *libcontainerd.Process {
 	}
 }
 
-// clientSpec describes the container that bareConfig is for.
+// clientSpec describes the same container as bareConfig.
 func clientSpec(commandLine string) libcontainerd.Spec {
 	return libcontainerd.Spec{
 		Version:  libcontainerd.Version,
@@ -148,7 +148,7 @@ func (c *client) document() (string, error) {
 	return libcontainerd.Configuration("web", clientSpec(untilStopped), c.known)
 }
 
-// knownLayers is a service for an engine that remembers the ids of layers.
+// knownLayers is a service that remembers the ids of layers.
 type knownLayers struct{ libcontainerd.ComputeService }
 
 func (knownLayers) LayerID(name string) (string, error) { return knownIDs[name], nil }

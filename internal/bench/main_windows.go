@@ -1,11 +1,12 @@
-// Command bench compares a client with the plainest use of hcsshim, in one
-// program and in turn, and prints what the client needs in multiples of that:
+// Command bench compares a client with the plainest use of hcsshim. It runs both
+// in turn in one program, and prints the cost of the client in multiples of the
+// other:
 //
 //	make bench-windows
 //
-// Both drive the same containers, with two layers, a mount, an endpoint and limits,
-// whose processes start no program (see internal/vmcompute). So it runs on the
-// stand-in vmcompute.dll only.
+// Both drive the same containers, with two layers, a mount, an endpoint and
+// limits. The processes start no program (see internal/vmcompute), so the command
+// runs on the stand-in vmcompute.dll only.
 package main
 
 import (
@@ -28,15 +29,16 @@ import (
 type driver interface {
 	name() string
 
-	// life runs a container whose init process ends at once, until its end is known
-	// and its output has been read; with an exec that does the same before, if asked.
+	// life runs a container whose init process ends at once, until its end is
+	// known and its output has been read. With exec it first runs an exec that
+	// does the same.
 	life(id string, exec bool) error
 
 	// start runs a container until stop.
 	start(id string) error
 	stop(id string) error
 
-	// document makes the JSON that creates a container. The ids of layers are known.
+	// document makes the JSON that creates a container, with remembered layer ids.
 	document() (string, error)
 }
 
@@ -87,13 +89,13 @@ type figure struct {
 	value float64
 }
 
-// processor names a figure that is counted in ticks of milliseconds, so that the
-// median of short rounds would be one of few values.
+// processor is a figure that is counted in ticks of milliseconds. Short rounds
+// have so few ticks that their median would say little.
 const processor = "microseconds of CPU"
 
 type measure func(driver) (figures, error)
 
-// compare measures the drivers in turn and prints medians, or means.
+// compare measures the drivers in turn and prints medians or means.
 func compare(drivers []driver, rounds int, measure measure) error {
 	var names []string
 	values := make(map[string][2][]float64) // by name, of each driver
@@ -143,12 +145,12 @@ func mean(values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// ids numbers containers: none has the id of another.
+// ids numbers containers, so that each has a new id.
 var ids atomic.Int64
 
 func nextID() string { return fmt.Sprint("bench", ids.Add(1)) }
 
-// ofLives measures lives, so many of them at a time.
+// ofLives measures lives, of which a number runs at a time.
 func ofLives(d driver, lives, atATime int, exec bool) (figures, error) {
 	before := takeMemory()
 	used := processorTime()
@@ -156,7 +158,7 @@ func ofLives(d driver, lives, atATime int, exec bool) (figures, error) {
 	err := atOnce(lives, atATime, func() error { return d.life(nextID(), exec) })
 	took := time.Since(began)
 	used = processorTime() - used
-	after := readMemory() // what the collector frees has been allocated all the same
+	after := readMemory() // counts what the collector has freed, too
 	what := "life"
 	if exec {
 		what = "life with an exec"
@@ -170,8 +172,8 @@ func ofLives(d driver, lives, atATime int, exec bool) (figures, error) {
 	}, err
 }
 
-// processorTime is what this process has used. Unlike the time that passes it
-// depends little on what else the machine does.
+// processorTime is the processor time of this process. It depends less than the
+// passing time on what else the machine does.
 func processorTime() time.Duration {
 	var created, exited, kernel, user windows.Filetime
 	if err := windows.GetProcessTimes(windows.CurrentProcess(), &created, &exited, &kernel, &user); err != nil {
@@ -181,7 +183,7 @@ func processorTime() time.Duration {
 	return time.Duration(ticks(kernel)+ticks(user)) * 100 * time.Nanosecond
 }
 
-// atOnce calls f n times, so many of them at a time.
+// atOnce calls f n times, a number of them at a time.
 func atOnce(n, atATime int, f func() error) error {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -202,7 +204,7 @@ func atOnce(n, atATime int, f func() error) error {
 	return <-failed
 }
 
-// ofIdle measures what containers that do nothing hold, and their engine with them.
+// ofIdle measures what idle containers hold, and their engine with them.
 func ofIdle(d driver, containers int) (figures, error) {
 	names := make([]string, containers)
 	goroutines := runtime.NumGoroutine()
@@ -228,7 +230,7 @@ func ofIdle(d driver, containers int) (figures, error) {
 	return f, nil
 }
 
-// ofPast measures what is left of containers that have been.
+// ofPast measures what is left of containers that have ended.
 func ofPast(d driver, lives int) (figures, error) {
 	before := takeMemory()
 	err := atOnce(lives, 4, func() error { return d.life(nextID(), false) })
@@ -256,12 +258,12 @@ func ofDocuments(d driver) (figures, error) {
 	}, nil
 }
 
-// settle gives goroutines that are about to end the time to do so.
+// settle waits for goroutines that are about to end.
 func settle() { time.Sleep(200 * time.Millisecond) }
 
 func takeMemory() runtime.MemStats {
 	runtime.GC()
-	runtime.GC() // what the first one has finalized
+	runtime.GC() // what the first run has finalized
 	return readMemory()
 }
 
@@ -271,13 +273,12 @@ func readMemory() runtime.MemStats {
 	return m
 }
 
-// read is the engine's share of a container: its reader, with the buffer that it
-// reads into.
+// read reads one output, as the engine does for each container, with a buffer.
 func read(r io.Reader) error {
 	buffer := make([]byte, 512)
 	for {
 		if _, err := r.Read(buffer); err != nil {
-			if err == io.EOF { //nolint:errorlint // as io.Copy
+			if err == io.EOF {
 				return nil
 			}
 			return err

@@ -8,7 +8,7 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// An idle handle costs the goroutine that hcsshim has for it, and its Wait.
+// An idle handle costs one goroutine of hcsshim, and one for its Wait.
 func TestGoroutinesOfAHandle(t *testing.T) {
 	const handles = 20
 	service, _ := standIn(t)

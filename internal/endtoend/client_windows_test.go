@@ -13,7 +13,7 @@ import (
 
 const (
 	killedCode   = 1067       // of a process that HCS terminated
-	shutdownCode = 0xc000013a // of one that was asked to end
+	shutdownCode = 0xc000013a // of a process that was asked to end
 )
 
 func TestContainerFromCreateToExit(t *testing.T) {
@@ -200,7 +200,7 @@ func TestStatsAndSummary(t *testing.T) {
 	e.kill(t, "web")
 }
 
-// restarts lets a container restart a number of times.
+// restarts restarts a container a number of times.
 type restarts struct {
 	mu   sync.Mutex // guards following
 	left int
@@ -269,7 +269,7 @@ func TestReattach(t *testing.T) {
 	second.kill(t, "web")
 	want := fmt.Sprintf("restore, exit-process hello 0, exit init %d", killedCode)
 	h.wantTrace(t, second, "web", want)
-	h.wantTrace(t, first, "web", "start-container") // a closed client is told nothing more
+	h.wantTrace(t, first, "web", "start-container") // a closed client gets no further event
 }
 
 func TestReconcileEndsWhatNobodyClaims(t *testing.T) {
@@ -292,7 +292,7 @@ func TestManyContainersAtOnce(t *testing.T) {
 	h := anyHCS(t)
 	count := 50
 	if h.isReal() {
-		count = 10 // each has a scratch to be made and mounted
+		count = 10 // each one makes and mounts a scratch
 	}
 	var specs []libcontainerd.Spec
 	for i := range count {

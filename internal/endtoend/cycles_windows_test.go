@@ -14,7 +14,7 @@ import (
 // event is lost and nothing grows.
 func TestCycles(t *testing.T) {
 	h := anyHCS(t)
-	t.Setenv("VMCOMPUTE_LOG", "") // it would have to be read to the end
+	t.Setenv("VMCOMPUTE_LOG", "") // a long log would slow the test
 	cycles, warmUps := 20, 10
 	if h.isReal() {
 		cycles, warmUps = 100, 3
@@ -42,7 +42,7 @@ func TestCycles(t *testing.T) {
 		}
 		e.forget(id, "exec-"+id)
 	}
-	for i := range warmUps { // until everything that is made once has been made
+	for i := range warmUps { // make everything that is made only once
 		run(fmt.Sprint("warm", i))
 	}
 	before := takeFootprint(t)

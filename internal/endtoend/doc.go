@@ -1,4 +1,4 @@
-// Package endtoend tests the module whole: its client, its command, its adapters
+// Package endtoend tests the whole module: its client, its command, its adapters
 // and the real hcsshim in Windows binaries.
 //
 //   - LIBCONTAINERD_STANDIN=1 runs all tests on the stand-in vmcompute.dll of
@@ -6,8 +6,8 @@
 //   - LIBCONTAINERD_HCS=1 runs the conformance suite, the client's tests and the
 //     cycles on the HCS of a Windows host. LIBCONTAINERD_HCS_LAYERS names the folder
 //     of the image that the containers get: see make test-hcs.
-//   - LIBCONTAINERD_PROBES=FOLDER besides one of them lets the probes write what
-//     they find into files there.
+//   - LIBCONTAINERD_PROBES=FOLDER, with one of these, makes the probes write their
+//     findings into files there.
 //
 // Without any of them every test is skipped.
 package endtoend

@@ -42,22 +42,22 @@ func runUntilKilled(dir string) error {
 		}
 	}
 	fmt.Println("up")
-	for i := 0; ; i++ { // no process, which the stand-in may have left half made
+	for i := 0; ; i++ { // no process, because the stand-in may leave one half made
 		if _, err := eng.Run(ctx, fmt.Sprint("fails-", i), testSpec("no-such-program")); !errdefs.IsNotFound(err) {
 			return err
 		}
 	}
 }
 
-// A process that runs an engine is killed, at any moment; the next engine knows its
-// containers, and says or mends what became of them. HCS is the stand-in in each
-// process, so that nothing outlives the process.
+// A process that runs an engine is killed at any moment. The next engine knows
+// its containers, and reports or repairs their state. Each process has its own
+// stand-in, so no HCS outlives the process.
 func TestEngineOfAKilledProcessIsFollowedByOneThatKnowsItsContainers(t *testing.T) {
 	standIn(t)
 	for round := range 5 {
 		dir := t.TempDir()
 		child := exec.Command(os.Args[0], "inside", "engine "+dir)
-		child.Env = append(os.Environ(), "VMCOMPUTE_LOG=") // its handles are not ours to count
+		child.Env = append(os.Environ(), "VMCOMPUTE_LOG=") // this test does not count its handles
 		out, err := child.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +69,7 @@ func TestEngineOfAKilledProcessIsFollowedByOneThatKnowsItsContainers(t *testing.
 		if err != nil || line != "up\n" {
 			t.Errorf("the engine says %q, %v", line, err)
 		}
-		time.Sleep(time.Duration(round*37) * time.Millisecond) // wherever that is
+		time.Sleep(time.Duration(round*37) * time.Millisecond) // at any moment of its work
 		if err := child.Process.Kill(); err != nil {
 			t.Error(err)
 		}

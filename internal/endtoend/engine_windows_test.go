@@ -14,8 +14,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// engine is a container engine as small as can be: it reads all output, keeps
-// all events, and has a Client.
+// engine is the smallest container engine: it has a Client, reads all output, and
+// keeps all events.
 type engine struct {
 	libcontainerd.Client
 
@@ -36,7 +36,7 @@ type engineStreams struct {
 	read           sync.WaitGroup // until both outputs are read to their ends
 }
 
-// quick are limits that let faults be seen soon.
+// quick are short limits, so that a fault shows soon.
 func quick() []libcontainerd.RemoteOption {
 	return []libcontainerd.RemoteOption{
 		libcontainerd.WithShutdownTimeout(5 * time.Second),
@@ -52,7 +52,7 @@ func quiet() libcontainerd.RemoteOption {
 	return libcontainerd.WithLogger(logrus.NewEntry(log))
 }
 
-// patient are limits for a busy machine.
+// patient are long limits, for a busy machine.
 func patient() []libcontainerd.RemoteOption {
 	return []libcontainerd.RemoteOption{
 		libcontainerd.WithShutdownTimeout(time.Minute),
@@ -171,7 +171,7 @@ func (e *engine) traceLocked(id string) string {
 	return b.String()
 }
 
-// forget drops what is known of a container and its streams.
+// forget removes a container and its streams.
 func (e *engine) forget(id string, execs ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

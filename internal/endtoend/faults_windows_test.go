@@ -11,8 +11,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// limit is what a call may take with the limits of quick: its own, that of the
-// termination of what it began, and what the machine takes.
+// limit is how long a call may take with the limits of quick: its own limit, the
+// limit of the termination that follows, and time for a slow machine.
 const limit = 30 * time.Second
 
 // within fails the test unless f returns in time.
@@ -31,8 +31,8 @@ type createFault struct {
 	want  error // nil: the container runs in spite of it
 }
 
-// A create that fails in whichever step says why, reports nothing, and leaves
-// nothing.
+// Whichever step of a create fails, the error says why, no event comes, and
+// nothing is left.
 func TestFaultsDuringCreate(t *testing.T) {
 	testCreateFaults(t, []createFault{
 		{"HcsCreateComputeSystem=0xC0370101", libcontainerd.CodeImageMismatch},
@@ -55,7 +55,7 @@ func TestFaultsDuringCreate(t *testing.T) {
 	})
 }
 
-// These keep hcsshim itself waiting.
+// Here hcsshim itself waits in vain.
 func TestLostNotificationsDuringCreate(t *testing.T) {
 	if standIn(t); !impatient(t) {
 		return
@@ -67,12 +67,12 @@ func TestLostNotificationsDuringCreate(t *testing.T) {
 	})
 }
 
-// hcsshim gives a call up without telling HCS, which may do it all the same.
+// hcsshim gives up a call without telling HCS, which may still carry it out.
 func TestCreateThatHCSGoesOnWith(t *testing.T) {
 	if !impatient(t) {
 		return
 	}
-	_, log := standInLosing(t, 1) // the handle comes when nobody waits for it
+	_, log := standInLosing(t, 1) // the handle comes after the wait for it
 	e := newEngine(t, quick()...)
 	order(t, "HcsCreateComputeSystem=hang")
 	if err := e.Create("web", testSpec("cmd")); !errors.Is(err, libcontainerd.CodeOperationTimeout) {
@@ -82,7 +82,7 @@ func TestCreateThatHCSGoesOnWith(t *testing.T) {
 	eventually(t, "it is ended", func() bool { return log.find("HcsTerminateComputeSystem", "web") != nil })
 }
 
-// What came of a pause or a resume that hcsshim gave up is asked of HCS.
+// If hcsshim gives up a pause or a resume, the client asks HCS for the outcome.
 func TestPauseThatHcsshimGivesUp(t *testing.T) {
 	if standIn(t); !impatient(t) {
 		return
@@ -114,7 +114,7 @@ func TestPauseThatHcsshimGivesUp(t *testing.T) {
 	}
 }
 
-// hcsshim keeps the notification of the pause that it gave up for the next one.
+// hcsshim takes the late notification of the first pause for that of the second.
 func TestLateNotificationOfAPauseIsNotThatOfTheNext(t *testing.T) {
 	if standIn(t); !impatient(t) {
 		return
@@ -178,7 +178,7 @@ func testCreateFaults(t *testing.T, faults []createFault) {
 	}
 }
 
-// Whatever HCS does when a container ends, it ends, once, within its limits.
+// Whatever HCS does when a container ends, there is one exit, within the limits.
 func TestFaultsAtTheEnd(t *testing.T) {
 	tests := []struct {
 		name, fault string
@@ -238,7 +238,7 @@ func kill(e *engine) error   { return e.Signal("web", 9) }
 func stop(e *engine) error   { return e.Signal("web", 15) }
 func vanish(e *engine) error { return nil }
 
-// A call that HCS does not answer ends with its limit, and disturbs neither the
+// A call that HCS does not answer ends at its limit. It disturbs neither the
 // other calls on the container nor another container.
 func TestCallsThatHang(t *testing.T) {
 	tests := []struct {
@@ -281,7 +281,7 @@ func TestCallsThatHang(t *testing.T) {
 	}
 }
 
-// Everybody hears of the end of the service, once.
+// Every container has one exit when the service ends.
 func TestServiceThatVanishesEndsEveryContainer(t *testing.T) {
 	standIn(t)
 	e := newEngine(t, quick()...)
@@ -301,6 +301,6 @@ func TestServiceThatVanishesEndsEveryContainer(t *testing.T) {
 		}
 	}
 	order(t, "")
-	e.create(t, "one", testSpec("cmd", "/c", "exit 0")) // when it is back
+	e.create(t, "one", testSpec("cmd", "/c", "exit 0")) // the service is back
 	e.awaitNth(t, "one", libcontainerd.StateExit, 2)
 }

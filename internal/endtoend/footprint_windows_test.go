@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// footprint is what a process holds of its host.
+// footprint is what a process holds.
 type footprint struct {
-	handles    int // less those of threads
+	handles    int // without those of threads
 	goroutines int
 	heap       uint64
 }
@@ -40,9 +40,8 @@ type handle struct {
 	reserved  uint32
 }
 
-// countHandles counts this process's handles, but those of the kinds of which Go's
-// runtime makes some for each of its threads, whenever it likes: the thread, events,
-// a timer.
+// countHandles counts the handles of this process, except the kinds that Go's
+// runtime makes for each of its threads at any time: the thread, events, a timer.
 func countHandles(t *testing.T) int {
 	t.Helper()
 	samples := sampleOfThread(t)
@@ -86,8 +85,8 @@ func sampleOfThread(t *testing.T) []windows.Handle {
 	return []windows.Handle{event, windows.Handle(timer), thread}
 }
 
-// listHandles finds this process's handles among those of the whole system: Wine
-// has no GetProcessHandleCount.
+// listHandles finds the handles of this process among those of the whole system,
+// because Wine does not have GetProcessHandleCount.
 func listHandles(t *testing.T) []handle {
 	t.Helper()
 	buffer := make([]uintptr, 1<<18)

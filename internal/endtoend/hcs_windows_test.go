@@ -13,14 +13,14 @@ import (
 	"github.com/seed-609fd248/libcontainerd/layers"
 )
 
-// owner marks the compute systems of these tests, which share a real host with
-// those of others.
+// owner marks the compute systems of these tests, because others use a real host,
+// too.
 const owner = "libcontainerd-endtoend"
 
 // host is the HCS that a test runs on: the stand-in, or that of this Windows host.
 type host struct {
 	log       callLog       // of the stand-in
-	layers    layers.Layers // nil: the stand-in, which asks for none
+	layers    layers.Layers // nil: the stand-in, which needs none
 	scratches string        // the folder of the host's scratches
 }
 
@@ -52,8 +52,8 @@ func realHCS(t *testing.T) *host {
 
 func (h *host) isReal() bool { return h.layers != nil }
 
-// spec describes a container that runs a command. What it is mounted on is
-// released when the test ends.
+// spec describes a container that runs a command. Its mount is released when the
+// test ends.
 func (h *host) spec(t *testing.T, id string, args ...string) libcontainerd.Spec {
 	t.Helper()
 	spec, unmount := h.mount(t, id, args...)
@@ -61,14 +61,14 @@ func (h *host) spec(t *testing.T, id string, args ...string) libcontainerd.Spec 
 	return spec
 }
 
-// mount is spec for a test that unmounts by itself, after the container's exit.
+// mount is like spec, for a test that unmounts by itself, after the exit.
 func (h *host) mount(t *testing.T, id string, args ...string) (spec libcontainerd.Spec, unmount func()) {
 	t.Helper()
 	spec = testSpec(args...)
 	if !h.isReal() {
 		return spec, func() {}
 	}
-	scratch := filepath.Join(h.scratches, fmt.Sprintf("endtoend-%d-%s", os.Getpid(), id)) // no other on the host has this name
+	scratch := filepath.Join(h.scratches, fmt.Sprintf("endtoend-%d-%s", os.Getpid(), id)) // unique on the host
 	mounted, err := layers.Mount(t.Context(), h.layers, scratch, layers.WithContainer(id))
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +83,8 @@ func (h *host) mount(t *testing.T, id string, args ...string) (spec libcontainer
 	}
 }
 
-// endLeftOver ends the compute system of a test that failed before it did: layers
-// must not be unmounted below a container that runs.
+// endLeftOver ends the compute system that a failed test has left, because the
+// layers of a running container must not be unmounted.
 func endLeftOver(t *testing.T, id string) {
 	t.Helper()
 	service, err := libcontainerd.HostService()
@@ -131,8 +131,8 @@ func (h *host) inside(t *testing.T, job string) string {
 	return fmt.Sprintf(`%s inside %s`, filepath.Join(programFolder, filepath.Base(executable(t))), job)
 }
 
-// endings matches the codes of processes that were ended from outside. Which ones
-// a real host gives is not known for certain: the probes record it.
+// endings matches the codes of processes that were ended from outside. The codes
+// of a real host are not known for certain: the probes record them.
 var endings = regexp.MustCompile(fmt.Sprintf(` (%d|%d)\b`, killedCode, shutdownCode))
 
 // wantTrace compares the history of a container.

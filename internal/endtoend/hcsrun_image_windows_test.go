@@ -52,8 +52,8 @@ func TestHCSRunLeavesNoLayerMountedAfterAFailure(t *testing.T) {
 	}
 }
 
-// startHCSRun starts an hcsrun that can be interrupted by itself, and waits for an
-// event of its container.
+// startHCSRun starts an hcsrun that can be interrupted without this process, and
+// waits for an event of its container.
 func startHCSRun(t *testing.T, event string, args ...string) *exec.Cmd {
 	t.Helper()
 	program := os.Getenv("LIBCONTAINERD_HCSRUN")
@@ -94,7 +94,7 @@ func TestHCSRunLeavesNoLayerMountedAfterCtrlC(t *testing.T) {
 	if err := windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(cmd.Process.Pid)); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		t.Skipf("there is no console here to press Ctrl-C on: %v", err)
+		t.Skipf("no console for a Ctrl-C: %v", err)
 	}
 	_ = cmd.Wait()
 	if code := uint32(cmd.ProcessState.ExitCode()); code != 0xc000013a {
@@ -103,7 +103,7 @@ func TestHCSRunLeavesNoLayerMountedAfterCtrlC(t *testing.T) {
 	nothingIn(t, filepath.Join(store, "scratches"))
 }
 
-// What an hcsrun leaves that is killed, the next one finds and releases.
+// The next hcsrun finds and releases what a killed one has left.
 func TestHCSRunReleasesWhatAKilledOneHasLeft(t *testing.T) {
 	for _, how := range []string{"reconcile", "layer unmount web"} {
 		t.Run(how, func(t *testing.T) {
@@ -142,8 +142,8 @@ func TestHCSRunStaysWithADetachedContainer(t *testing.T) {
 	nothingIn(t, filepath.Join(store, "scratches"))
 }
 
-// A config.json as containerd writes it: nothing is mounted yet, and its namespace
-// is known to a Windows that has such.
+// A config.json as containerd writes it: nothing is mounted yet, and it names a
+// network namespace, which not every Windows has.
 func TestHCSRunOfASpecThatNobodyHasMounted(t *testing.T) {
 	standIn(t)
 	stack, folder := dockerLayers(t), t.TempDir()

@@ -92,8 +92,8 @@ func TestHCSRunPrintsEvents(t *testing.T) {
 	}
 }
 
-// A document reaches HCS as hcsrun config prints it, less what hcsshim's struct
-// cannot carry.
+// A document reaches HCS as hcsrun config prints it, without the fields that
+// hcsshim's struct does not have.
 func TestHCSRunSendsWhatItPrints(t *testing.T) {
 	for _, spec := range []string{"oci-nanoserver-process.json", "oci-commandline.json"} {
 		t.Run(spec, func(t *testing.T) {

@@ -59,7 +59,7 @@ func nothingIn(t *testing.T, folder string) {
 	}
 }
 
-// layerCalls are the calls for a layer, without those that only ask.
+// layerCalls are the calls that change a layer.
 func (l callLog) layerCalls(id string) []string {
 	var names []string
 	for _, line := range l.lines() {
@@ -70,7 +70,7 @@ func (l callLog) layerCalls(id string) []string {
 	return names
 }
 
-// A container runs on layers that were mounted for it, and nothing unmounts them
+// A container runs on layers that were mounted for it. They are not unmounted
 // before it has ended.
 func TestContainerOnMountedLayers(t *testing.T) {
 	_, log := standIn(t)
@@ -198,8 +198,7 @@ func TestMountForHyperVIsNotActivated(t *testing.T) {
 	nothingIn(t, folder)
 }
 
-// The mount of a process that ended without a word is found, and taken over or
-// released.
+// The mount of a process that died is found, and taken over or released.
 func TestMountOutlivesItsProcess(t *testing.T) {
 	const variable = "LIBCONTAINERD_MOUNT_AND_DIE"
 	if scratch := os.Getenv(variable); scratch != "" {
@@ -245,8 +244,9 @@ func TestMountOutlivesItsProcess(t *testing.T) {
 	}
 }
 
-// An image that this host does not run is refused before the store exists. One that
-// it runs needs BackupWrite, which Wine does not have: what fails leaves no image.
+// An image that this host does not run is refused before the store exists. One
+// that it runs needs BackupWrite, which Wine does not have: that import fails,
+// and leaves no image.
 func TestImportOnTheHostsDriver(t *testing.T) {
 	standIn(t)
 	build := windows.RtlGetVersion().BuildNumber

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// The test binary is also what runs in the containers where Wine's cmd.exe has
-// no program for it.
+// The test binary is also the program in the containers, where Wine's cmd.exe
+// cannot do what a test needs.
 func TestMain(m *testing.M) {
 	if len(os.Args) >= 3 && os.Args[1] == "inside" {
 		inside(os.Args[2], os.Args[3:])
@@ -49,7 +49,7 @@ func inside(job string, args []string) {
 }
 
 // talk writes a line to stdout every tenth of a second, for at most a minute, and
-// to a file what came of it.
+// the results of these writes to a file.
 func talk(file string) {
 	record, err := os.Create(file)
 	if err != nil {
@@ -65,19 +65,19 @@ func talk(file string) {
 	}
 }
 
-// insideLine is the command line that does job.
+// insideLine is the command line that runs job.
 func insideLine(job string) string {
 	return fmt.Sprintf(`"%s" inside %s`, os.Args[0], job)
 }
 
-// standIn is the service on the stand-in vmcompute.dll. It skips the test where
-// there is none, and fails it if anything is left when it has ended.
+// standIn is the service on the stand-in vmcompute.dll. Without a stand-in it
+// skips the test. If anything is left after the test, the test fails.
 func standIn(t *testing.T) (libcontainerd.ComputeService, callLog) {
 	t.Helper()
 	return standInLosing(t, 0)
 }
 
-// standInLosing is standIn for a test in which hcsshim itself loses handles.
+// standInLosing is like standIn, for a test in which hcsshim loses handles.
 func standInLosing(t *testing.T, lost int) (libcontainerd.ComputeService, callLog) {
 	t.Helper()
 	if os.Getenv("LIBCONTAINERD_STANDIN") == "" {
@@ -96,13 +96,13 @@ func standInLosing(t *testing.T, lost int) (libcontainerd.ComputeService, callLo
 			return err == nil && !slices.ContainsFunc(systems, func(s libcontainerd.ComputeSystemInfo) bool { return s.State != "Stopped" })
 		})
 		eventually(t, "every HCS handle is closed", func() bool { return log.openHandles() == lost })
-		// Each handle that is lost keeps its system, and that its job object.
+		// A lost handle keeps its system, and the system keeps its job object.
 		eventually(t, "no handle of Windows is left", func() bool { return countHandles(t) <= before+lost })
 	})
 	return service, log
 }
 
-// warmUp makes what is made once and kept.
+// warmUp makes everything that is made once and then kept.
 var warmUp sync.Once
 
 func liveOnce(t *testing.T) {
@@ -115,8 +115,8 @@ func liveOnce(t *testing.T) {
 	}
 }
 
-// order puts faults in force until the test ends; internal/vmcompute/README.md
-// has their grammar. An empty text is the end of all faults.
+// order sets the faults until the test ends. internal/vmcompute/README.md has
+// their grammar. An empty text ends all faults.
 func order(t *testing.T, faults string) {
 	t.Helper()
 	if err := os.Setenv("VMCOMPUTE_FAULTS", faults); err != nil { //nolint:usetesting // that would bring an earlier order back at the end
@@ -125,8 +125,8 @@ func order(t *testing.T, faults string) {
 	t.Cleanup(func() { os.Unsetenv("VMCOMPUTE_FAULTS") })
 }
 
-// impatient runs the test once more, in a process in which hcsshim waits for a
-// notification for two seconds instead of four minutes, and returns true there.
+// impatient runs the test again in a process in which hcsshim waits two seconds,
+// not four minutes, for a notification. It returns true in that process.
 func impatient(t *testing.T) bool {
 	t.Helper()
 	const seconds = "2"
@@ -143,7 +143,7 @@ func impatient(t *testing.T) bool {
 	return false
 }
 
-// eventually waits for what HCS says asynchronously.
+// eventually waits until a condition holds, since HCS notifies asynchronously.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
@@ -154,7 +154,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// callLog reads the stand-in's log of calls.
+// callLog is the log of calls of the stand-in.
 type callLog struct{ file string }
 
 type logLine struct{ name, id, text string }
@@ -194,7 +194,7 @@ func (l callLog) find(name, id string) *logLine {
 	return &lines[i]
 }
 
-// openHandles is the number of HCS handles that are not closed.
+// openHandles returns the number of HCS handles that are open.
 func (l callLog) openHandles() int {
 	change := map[string]int{
 		"HcsCreateComputeSystem": 1, "HcsOpenComputeSystem": 1, "HcsCreateProcess": 1, "HcsOpenProcess": 1,

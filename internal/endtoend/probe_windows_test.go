@@ -18,10 +18,10 @@ import (
 	"github.com/seed-609fd248/libcontainerd"
 )
 
-// A probe asks a real host what only a real host can answer, and writes it down as
-// JSON. Its outcome decides nothing: it fails only if it could not be made.
+// A probe asks a question that only a real host can answer, and writes the answer
+// down as JSON. A probe fails only if it cannot ask.
 //
-// probe returns what writes the answer.
+// probe returns a function that writes the answer.
 func probe(t *testing.T) (h *host, write func(answer any)) {
 	t.Helper()
 	folder := os.Getenv("LIBCONTAINERD_PROBES")
@@ -48,7 +48,7 @@ func probe(t *testing.T) (h *host, write func(answer any)) {
 	}
 }
 
-// message is an error as a probe writes it down.
+// message is the text of an error in an answer.
 func message(err error) string {
 	if err == nil {
 		return ""
@@ -73,8 +73,8 @@ func endingOf(info libcontainerd.StateInfo, since time.Time) ending {
 	}
 }
 
-// TestProbeLayerIDs: which ids NameToGuid gives for fixed names, which the simulator
-// and the client could compute by themselves if the rule were known.
+// TestProbeLayerIDs: which ids NameToGuid gives for fixed names. If the rule were
+// known, the simulator and the client could compute them.
 func TestProbeLayerIDs(t *testing.T) {
 	_, write := probe(t)
 	service, err := libcontainerd.HostService()
@@ -96,8 +96,8 @@ func TestProbeLayerIDs(t *testing.T) {
 	write(answer)
 }
 
-// TestProbeEndings: which exit codes Windows gives a process that was ended from
-// outside, and how long that takes.
+// TestProbeEndings: which exit codes Windows gives to processes that are ended
+// from outside, and how long the end takes.
 func TestProbeEndings(t *testing.T) {
 	h, write := probe(t)
 	e := newEngine(t)
@@ -123,8 +123,8 @@ func TestProbeEndings(t *testing.T) {
 	write(answer)
 }
 
-// TestProbeClosedTerminal: what becomes of a program with a terminal whose input is
-// closed at once, as docker run -t without -i and -d closes it.
+// TestProbeClosedTerminal: what happens to a program with a terminal whose input
+// is closed at once, as docker run -t without -i and -d closes it.
 func TestProbeClosedTerminal(t *testing.T) {
 	h, write := probe(t)
 	e := newEngine(t)
@@ -153,7 +153,7 @@ func TestProbeClosedTerminal(t *testing.T) {
 	write(answer)
 }
 
-// hasExited waits for the exit of a container, which may not come.
+// hasExited waits a while for the exit of a container, and reports whether it came.
 func (e *engine) hasExited(id string, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if strings.Contains(e.trace(id), libcontainerd.StateExit+" ") {
@@ -213,7 +213,7 @@ func TestProbeCallTimes(t *testing.T) {
 }
 
 // TestProbeSharedStatistics: how often HCS is asked when many ask for the
-// statistics of one container at the same time, and what one question costs.
+// statistics of one container at the same time, and how long one answer takes.
 func TestProbeSharedStatistics(t *testing.T) {
 	h, write := probe(t)
 	var mu sync.Mutex // guards following
@@ -246,10 +246,10 @@ func TestProbeSharedStatistics(t *testing.T) {
 	write(map[string]any{"questions": askers * questions, "asked of HCS": asked, "all took": took.String()})
 }
 
-// TestProbeDeadEngine: what becomes of a container and its streams when the process
-// of its engine is ended by force. A second process of the test binary is the
-// engine; the program in the container writes down, in a folder of the host, what
-// its writes come to.
+// TestProbeDeadEngine: what happens to a container and its streams when the
+// process of its engine is killed. The engine is a second process of the test
+// binary. The program in the container writes the results of its writes into a
+// folder of the host.
 func TestProbeDeadEngine(t *testing.T) {
 	h, write := probe(t)
 	if file := os.Getenv(engineOrders); file != "" {
@@ -290,7 +290,7 @@ func TestProbeDeadEngine(t *testing.T) {
 
 const engineOrders = "LIBCONTAINERD_PROBE_ORDERS"
 
-// engineOrder is what the engine that dies is to run.
+// engineOrder says what the engine that dies runs.
 type engineOrder struct {
 	ID   string
 	Spec libcontainerd.Spec
@@ -333,7 +333,7 @@ func eventuallyWritten(file string, limit time.Duration) bool {
 	return false
 }
 
-// leftOfIt looks at what an engine left, reads what it can, and ends it.
+// leftOfIt inspects a container that an engine left, reads its output, and ends it.
 func leftOfIt(t *testing.T, id string) map[string]any {
 	t.Helper()
 	service, err := libcontainerd.HostService()

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// TestConformance proves that HCS, as hcsshim shows it, behaves as the client
-// relies on.
+// TestConformance proves that HCS, through hcsshim, behaves as the client relies
+// on.
 func TestConformance(t *testing.T) {
 	h := anyHCS(t)
 	service, err := libcontainerd.HostService()
@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 		Spec: &spec,
 		Commands: hcstest.SuiteCommands{
 			Copy: h.inside(t, "copy"),
-			Run:  "cmd", // which waits for a command
+			Run:  "cmd", // it waits for a command
 		},
 	}
 	if !h.isReal() {
@@ -91,7 +91,7 @@ func createSystem(t *testing.T, service libcontainerd.ComputeService, id string)
 	return system
 }
 
-// startProcess starts a command; cmd alone waits for its input.
+// startProcess starts a command. A cmd without arguments waits for its input.
 func startProcess(t *testing.T, system libcontainerd.ComputeSystem, commandLine string) libcontainerd.ComputeProcess {
 	t.Helper()
 	process, err := system.CreateProcess(&libcontainerd.ProcessConfig{CommandLine: commandLine, CreateStdInPipe: true})
@@ -106,8 +106,8 @@ func startProcess(t *testing.T, system libcontainerd.ComputeSystem, commandLine 
 	return process
 }
 
-// Each call's failure, in whichever shape hcsshim gives it, becomes an *Error
-// with the code, its kind, and the events that HCS sent along.
+// The failure of each call, in whichever shape hcsshim returns it, becomes an
+// *Error with the code, its kind, and the events that HCS sent with it.
 func TestFailuresOfEveryCall(t *testing.T) {
 	type subject struct {
 		service libcontainerd.ComputeService
@@ -119,7 +119,7 @@ func TestFailuresOfEveryCall(t *testing.T) {
 		call  func(subject) error
 		code  libcontainerd.Code
 		kind  error
-		quiet bool // the call has no room for events
+		quiet bool // the call cannot return events
 	}{
 		{"NameToGuid=0x80070057", func(s subject) error { _, err := s.service.LayerID("layer"); return err }, libcontainerd.CodeInvalidParameter, errdefs.ErrInvalidArgument, true},
 		{"HcsCreateComputeSystem=0xC0370101", func(s subject) error {
@@ -131,7 +131,7 @@ func TestFailuresOfEveryCall(t *testing.T) {
 			document, _ := libcontainerd.Configuration("late", testSpec(), s.service)
 			_, err := s.service.CreateComputeSystem("late", document)
 			os.Unsetenv("VMCOMPUTE_FAULTS")
-			left, e := s.service.OpenComputeSystem("late") // HCS made it all the same
+			left, e := s.service.OpenComputeSystem("late") // HCS has made it
 			if e == nil {
 				e = errors.Join(left.Terminate(), left.Wait(), left.Close())
 			}
@@ -174,7 +174,7 @@ func TestFailuresOfEveryCall(t *testing.T) {
 			err := tt.call(subject{service, system, process})
 			var e *libcontainerd.Error
 			if !errors.As(err, &e) || !errors.Is(err, tt.code) {
-				t.Fatalf("%v is no *Error with code %#x", err, uint32(tt.code))
+				t.Fatalf("%v is not an *Error with code %#x", err, uint32(tt.code))
 			}
 			if tt.kind != nil && !errors.Is(err, tt.kind) {
 				t.Errorf("%v is not of kind %v", err, tt.kind)
@@ -189,7 +189,7 @@ func TestFailuresOfEveryCall(t *testing.T) {
 	}
 }
 
-// hcsshim's Kill terminates the whole system when it cannot open it once more.
+// hcsshim's Kill terminates the whole system if it cannot open it again.
 func TestKillDoesNotTakeTheSystemAlong(t *testing.T) {
 	service, _ := standIn(t)
 	system := createSystem(t, service, "kill")
@@ -242,7 +242,7 @@ func TestKillOfAProcess(t *testing.T) {
 	}
 }
 
-// After its system has stopped HCS may call the state of the system invalid.
+// After a system has stopped, HCS may answer that its state is invalid.
 func TestKillOfAProcessWhoseSystemHasStopped(t *testing.T) {
 	service, _ := standIn(t)
 	system := createSystem(t, service, "kill")
@@ -295,15 +295,15 @@ func TestConcurrentKillsAreOne(t *testing.T) {
 	}
 }
 
-// hcsshim tells the end of a system once, to a start or to a wait.
+// hcsshim reports the end of a system once: to a start, or to a wait.
 func TestStartAndWaitBothHearOfTheEnd(t *testing.T) {
 	if standIn(t); !impatient(t) {
 		return // hcsshim's own start is still waiting, and so is the close
 	}
 	tests := []struct {
 		name  string
-		start string // faults while the system starts
-		then  string // and when it does
+		start string // faults during the start
+		then  string // faults after it
 		want  error
 	}{
 		{"a crash", "HcsStartComputeSystem=crash", "", libcontainerd.CodeUnexpectedExit},
@@ -312,7 +312,7 @@ func TestStartAndWaitBothHearOfTheEnd(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			service, log := standIn(t)
-			for i := range 10 { // chance decides who is told
+			for i := range 10 { // chance decides which one gets the report
 				id := fmt.Sprint("end", i)
 				system := createSystem(t, service, id)
 				order(t, tt.start)

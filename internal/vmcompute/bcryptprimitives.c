@@ -1,11 +1,13 @@
 /*
- * A stand-in for bcryptprimitives.dll, from which Go's runtime takes its random
- * numbers and which Wine 8 does not have. As every Go program loads it first of
- * all, it also mends what else Wine does to Go programs.
+ * A stand-in for bcryptprimitives.dll, which Wine 8 does not have. Go's runtime takes
+ * its random numbers from it. Every Go program loads this DLL first, so it also
+ * works around other faults of Wine.
  */
 #include <windows.h>
 #include <winternl.h>
 #include <string.h>
+
+#define UNUSED __attribute__((unused))
 
 BOOLEAN WINAPI SystemFunction036(void *buffer, ULONG size); /* RtlGenRandom */
 
@@ -15,9 +17,9 @@ BOOL WINAPI ProcessPrng(BYTE *buffer, SIZE_T size)
 }
 
 /*
- * os.RemoveAll deletes with FileDispositionInformationEx, and in an older way
- * where that is an invalid class. Wine has it not either but calls it "not
- * implemented", of which Go knows nothing. So the question is answered here.
+ * os.RemoveAll deletes with FileDispositionInformationEx. If the answer is "invalid
+ * class", it deletes in an older way. Wine does not have this class, but answers "not
+ * implemented", which Go does not expect. So we answer "invalid class" here.
  */
 typedef NTSTATUS(NTAPI *set_information)(HANDLE file, IO_STATUS_BLOCK *io, void *data, ULONG size, int class);
 
@@ -33,8 +35,8 @@ static NTSTATUS NTAPI our_set_information(HANDLE file, IO_STATUS_BLOCK *io, void
 	return wine_set_information(file, io, data, size, class);
 }
 
-/* Puts a jump to our function where Wine's begins, and keeps that, which is a
- * system call of 32 bytes that runs wherever it is. */
+/* Writes a jump to our function over the beginning of Wine's, and keeps a copy of
+ * Wine's: a system call of 32 bytes, which runs at any address. */
 static void mend_removal(void)
 {
 	const BYTE system_call[] = {0x4c, 0x8b, 0xd1, 0xb8}; /* mov r10, rcx; mov eax, ... */
@@ -55,16 +57,16 @@ static void mend_removal(void)
 }
 
 /*
- * Wine loads libgcc_s when a thread ends for the first time. If that is when
- * the program's exit kills its threads, it can dead-lock, and a program that
- * ended well reports status 137. So one thread ends early.
+ * Wine loads libgcc_s when a thread ends for the first time. If the program's exit
+ * ends the first thread, Wine can dead-lock, and a program that succeeded reports
+ * status 137. So we end one thread early.
  */
-static DWORD WINAPI nothing(void *unused)
+static DWORD WINAPI nothing(UNUSED void *unused)
 {
 	return 0;
 }
 
-BOOL WINAPI DllMain(HINSTANCE dll, DWORD reason, void *reserved)
+BOOL WINAPI DllMain(HINSTANCE dll, DWORD reason, UNUSED void *reserved)
 {
 	if (reason == DLL_PROCESS_ATTACH) {
 		DisableThreadLibraryCalls(dll);

@@ -7,13 +7,13 @@
 
 static INIT_ONCE threads_once = INIT_ONCE_STATIC_INIT;
 
-static BOOL CALLBACK start_threads(INIT_ONCE *once, void *parameter, void **context)
+static BOOL CALLBACK start_threads(UNUSED INIT_ONCE *once, UNUSED void *parameter, UNUSED void **context)
 {
 	notify_start_threads();
 	return TRUE;
 }
 
-/* HCS tells more of a failure as JSON. */
+/* HCS gives details of a failure as JSON. */
 static void explain(struct call *call, DWORD hr)
 {
 	struct text out = {0};
@@ -46,9 +46,9 @@ static BOOL refuse(struct call *call, hresult hr)
 	return FALSE;
 }
 
-/* Begins a call: logs it, lets an ordered fault happen, and takes the lock.
- * FALSE means that the call ends here, with call->refused. A call has a handle
- * or, if it has none yet, an id. */
+/* Begins a call: logs it, carries out an ordered fault, and takes the lock. If it
+ * returns FALSE, the call ends here, with call->refused. A call has a handle or,
+ * before there is one, an id. */
 BOOL enter(struct call *call, const char *name, struct handle *handle, const wchar_t *id, const wchar_t *text, wchar_t **result)
 {
 	memset(call, 0, sizeof(*call));
@@ -100,7 +100,7 @@ hresult HcsEnumerateComputeSystems(const wchar_t *query, wchar_t **list, wchar_t
 	return leave(&call, 0);
 }
 
-hresult HcsCreateComputeSystem(const wchar_t *id, const wchar_t *document, HANDLE identity, struct handle **handle, wchar_t **result)
+hresult HcsCreateComputeSystem(const wchar_t *id, const wchar_t *document, UNUSED HANDLE identity, struct handle **handle, wchar_t **result)
 {
 	struct call call;
 	struct system *system;
@@ -140,8 +140,8 @@ hresult HcsCloseComputeSystem(struct handle *handle)
 	return leave(&call, 0);
 }
 
-/* Start, pause and resume: from a state to another, with a notification to the
- * handle that asked. */
+/* Start, pause and resume: change the state of a system, and notify the handle that
+ * asked for it. */
 static hresult change(const char *name, struct handle *handle, const wchar_t *options, wchar_t **result,
 	enum state from, enum state to, enum notification type)
 {
@@ -322,8 +322,8 @@ hresult HcsSignalProcess(struct handle *handle, const wchar_t *options, wchar_t 
 	return end_process("HcsSignalProcess", handle, options, result, CONTROL_C_EXIT);
 }
 
-/* The pipes were handed out when the process was created, and there is one of
- * each: whoever opens the process later gets its id only. */
+/* The pipes exist once, and were handed out when the process was created. Who opens
+ * the process later gets its id only. */
 hresult HcsGetProcessInfo(struct handle *handle, struct process_information *info, wchar_t **result)
 {
 	struct call call;
@@ -360,7 +360,7 @@ hresult HcsModifyProcess(struct handle *handle, const wchar_t *settings, wchar_t
 	return leave(&call, process_modify(handle->process, settings));
 }
 
-/* ---- callbacks: a callback's handle is the handle it was registered on ---- */
+/* ---- callbacks: the handle of a callback is the one on which it was registered ---- */
 
 static hresult register_callback(const char *name, struct handle *handle, hcs_callback callback, void *context, struct handle **registered)
 {
@@ -443,9 +443,9 @@ hresult NameToGuid(const wchar_t *name, GUID *guid)
 	return leave(&call, 0);
 }
 
-/* The network's door, of which only the presence counts: Technical Preview 4
+/* The entry to the network service. Only its presence counts: Technical Preview 4
  * did not have it. */
-hresult HNSCall(const wchar_t *method, const wchar_t *path, const wchar_t *request, wchar_t **response)
+hresult HNSCall(UNUSED const wchar_t *method, UNUSED const wchar_t *path, UNUSED const wchar_t *request, wchar_t **response)
 {
 	*response = NULL;
 	return E_NOTIMPL & 0xffffffff;

@@ -1,4 +1,4 @@
-/* Faults ordered from outside, and the log of calls. README.md has the grammar. */
+/* The faults that a test orders, and the log of calls. README.md has the grammar. */
 #include "standin.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +15,12 @@ static wchar_t *orders_text(void)
 		return NULL;
 	wchar_t *text = calloc(size + 1, sizeof(wchar_t));
 	if (GetEnvironmentVariableW(L"VMCOMPUTE_FAULTS", text, size) >= size)
-		*text = 0; /* it grew meanwhile: the next call will see it */
+		*text = 0; /* it has grown in between: the next call will read it */
 	return text;
 }
 
-/* Times each order was obeyed, in the order of the text. Starts anew when the
- * text changes. */
+/* How often each fault has happened, in the order of the text. Starts again at 0
+ * when the text changes. */
 static SRWLOCK used_lock = SRWLOCK_INIT; /* guards the following */
 static int used[MAX_ORDERS];
 static wchar_t *used_text;
@@ -57,7 +57,7 @@ static struct fault parse_action(const wchar_t *action)
 		fault.value = wcstoul(action, NULL, 16);
 		return fault;
 	}
-	for (int i = 0; i < ARRAYSIZE(kinds); i++) {
+	for (size_t i = 0; i < ARRAYSIZE(kinds); i++) {
 		size_t length = wcslen(kinds[i].word);
 		if (!wcsncmp(action, kinds[i].word, length)) {
 			fault.kind = kinds[i].kind;
@@ -99,7 +99,7 @@ struct fault fault_for(const char *name, const wchar_t *id)
 	return fault;
 }
 
-/* Waits until the orders change, by which a hang ends. */
+/* Waits until the orders change, which ends a hang. */
 void fault_hang(void)
 {
 	wchar_t *before = orders_text(), *now = orders_text();
@@ -121,7 +121,7 @@ BOOL fault_service_gone(void)
 	return gone;
 }
 
-static SRWLOCK log_lock = SRWLOCK_INIT; /* Wine lets lines mix that are appended at a time */
+static SRWLOCK log_lock = SRWLOCK_INIT; /* Wine mixes lines that are appended at the same time */
 
 static void append(const wchar_t *path, const char *line, DWORD length)
 {

@@ -1,4 +1,4 @@
-/* Reading and writing JSON, as little of it as the stand-in needs. */
+/* Reads and writes JSON, as far as the stand-in needs it. */
 #include "standin.h"
 #include <objbase.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@ static const wchar_t *space(const wchar_t *p)
 	return p;
 }
 
-/* Returns the end of the value at p, NULL if there is no well-formed one. */
+/* Returns the end of the value at p, NULL if the value is not well-formed. */
 static const wchar_t *skip(const wchar_t *p)
 {
 	if (*p == '"') {
@@ -34,8 +34,9 @@ static const wchar_t *skip(const wchar_t *p)
 	return p > start ? p : NULL;
 }
 
-/* Moves *at behind the next member. At the end, or at what is not well-formed,
- * returns FALSE, with *at behind the container or NULL. */
+/* Moves *at behind the next member. At the end of the container it returns FALSE,
+ * with *at behind the container. If the text is not well-formed, it returns FALSE,
+ * with *at NULL. */
 BOOL json_each(const wchar_t **at, const wchar_t **key, const wchar_t **value)
 {
 	const wchar_t *p = *at;
@@ -69,7 +70,7 @@ BOOL json_each(const wchar_t **at, const wchar_t **key, const wchar_t **value)
 	if (!p)
 		return FALSE;
 	*at = space(p);
-	/* a value that ends the text ends no container */
+	/* the text ends inside the container */
 	if (**at == 0)
 		*at = NULL;
 	return *at != NULL;

@@ -1,5 +1,5 @@
-/* The calls for layers. What is known of a layer is in its folder, because a
- * mount outlives the process that made it. README.md has the rules. */
+/* The calls for layers. The state of a layer is in its folder, because a mount
+ * outlives the process that made it. README.md has the rules. */
 #include "standin.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,8 +85,7 @@ static hresult set_state(const wchar_t *folder, enum layer_state state)
 	return error ? WIN32_HR(error) : 0;
 }
 
-/* Begins a call for a layer, which the log and the faults know by the name of
- * its folder. */
+/* Begins a call for a layer. The log and the faults name a layer by its folder. */
 static BOOL enter_layer(struct call *call, const char *name, const wchar_t *folder,
 	const struct layer_descriptor *parents, ULONG_PTR count)
 {
@@ -116,7 +115,7 @@ static hresult make_folder(const wchar_t *folder)
 	return WIN32_HR(GetLastError());
 }
 
-hresult CreateLayer(const struct driver_info *info, const wchar_t *folder, const wchar_t *parent)
+hresult CreateLayer(UNUSED const struct driver_info *info, const wchar_t *folder, UNUSED const wchar_t *parent)
 {
 	struct call call;
 
@@ -140,7 +139,7 @@ static hresult create_scratch(const wchar_t *folder, const struct layer_descript
 	return error ? WIN32_HR(error) : 0;
 }
 
-hresult CreateSandboxLayer(const struct driver_info *info, const wchar_t *folder, ULONG_PTR parent,
+hresult CreateSandboxLayer(UNUSED const struct driver_info *info, const wchar_t *folder, UNUSED ULONG_PTR parent,
 	const struct layer_descriptor *parents, ULONG_PTR count)
 {
 	struct call call;
@@ -150,7 +149,7 @@ hresult CreateSandboxLayer(const struct driver_info *info, const wchar_t *folder
 	return leave(&call, create_scratch(folder, parents, count));
 }
 
-hresult ExpandSandboxSize(const struct driver_info *info, const wchar_t *folder, ULONGLONG size)
+hresult ExpandSandboxSize(UNUSED const struct driver_info *info, const wchar_t *folder, ULONGLONG size)
 {
 	struct call call;
 
@@ -163,7 +162,7 @@ hresult ExpandSandboxSize(const struct driver_info *info, const wchar_t *folder,
 	return leave(&call, size ? 0 : WIN32_HR(ERROR_INVALID_PARAMETER));
 }
 
-hresult ActivateLayer(const struct driver_info *info, const wchar_t *folder)
+hresult ActivateLayer(UNUSED const struct driver_info *info, const wchar_t *folder)
 {
 	struct call call;
 
@@ -176,7 +175,7 @@ hresult ActivateLayer(const struct driver_info *info, const wchar_t *folder)
 	return leave(&call, set_state(folder, ACTIVE));
 }
 
-hresult PrepareLayer(const struct driver_info *info, const wchar_t *folder,
+hresult PrepareLayer(UNUSED const struct driver_info *info, const wchar_t *folder,
 	const struct layer_descriptor *parents, ULONG_PTR count)
 {
 	struct call call;
@@ -190,7 +189,7 @@ hresult PrepareLayer(const struct driver_info *info, const wchar_t *folder,
 	return leave(&call, set_state(folder, PREPARED));
 }
 
-/* The volume of a scratch has the id of its folder's name. */
+/* The id of the volume is made from the name of the scratch's folder. */
 static hresult mount_path(const wchar_t *folder, wchar_t *path, size_t size)
 {
 	ULONGLONG hash = 0xcbf29ce484222325;
@@ -210,8 +209,8 @@ static hresult mount_path(const wchar_t *folder, wchar_t *path, size_t size)
 	return 0;
 }
 
-/* Called twice: without a buffer for the length, which includes the zero. */
-hresult GetLayerMountPath(const struct driver_info *info, const wchar_t *folder, ULONG_PTR *length, wchar_t *buffer)
+/* Called twice, first without a buffer, to get the length with the zero. */
+hresult GetLayerMountPath(UNUSED const struct driver_info *info, const wchar_t *folder, ULONG_PTR *length, wchar_t *buffer)
 {
 	struct call call;
 	wchar_t path[1024];
@@ -229,7 +228,7 @@ hresult GetLayerMountPath(const struct driver_info *info, const wchar_t *folder,
 	return leave(&call, hr);
 }
 
-hresult UnprepareLayer(const struct driver_info *info, const wchar_t *folder)
+hresult UnprepareLayer(UNUSED const struct driver_info *info, const wchar_t *folder)
 {
 	struct call call;
 
@@ -242,7 +241,7 @@ hresult UnprepareLayer(const struct driver_info *info, const wchar_t *folder)
 	return leave(&call, set_state(folder, ACTIVE));
 }
 
-hresult DeactivateLayer(const struct driver_info *info, const wchar_t *folder)
+hresult DeactivateLayer(UNUSED const struct driver_info *info, const wchar_t *folder)
 {
 	struct call call;
 
@@ -278,7 +277,7 @@ static BOOL remove_all(const wchar_t *folder)
 	return removed && RemoveDirectoryW(folder);
 }
 
-hresult DestroyLayer(const struct driver_info *info, const wchar_t *folder)
+hresult DestroyLayer(UNUSED const struct driver_info *info, const wchar_t *folder)
 {
 	struct call call;
 
@@ -291,7 +290,7 @@ hresult DestroyLayer(const struct driver_info *info, const wchar_t *folder)
 	return leave(&call, remove_all(folder) ? 0 : WIN32_HR(GetLastError()));
 }
 
-hresult LayerExists(const struct driver_info *info, const wchar_t *folder, DWORD *exists)
+hresult LayerExists(UNUSED const struct driver_info *info, const wchar_t *folder, DWORD *exists)
 {
 	struct call call;
 

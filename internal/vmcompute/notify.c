@@ -1,8 +1,8 @@
 /*
  * Handles, their callbacks, and the thread that calls them.
  *
- * Notifications wait in a queue until they are due and are delivered one at a
- * time, so that for one handle they come in the order they were made.
+ * Notifications wait in a queue until they are due. They are delivered one at a time,
+ * so that a handle gets them in the order in which they were made.
  */
 #include "standin.h"
 #include <stdlib.h>
@@ -81,7 +81,7 @@ void handle_close(struct handle *handle)
 		system_release(system);
 }
 
-/* What a late caller must still be told is kept in the states. */
+/* The states keep what a caller that registers late must still be told. */
 void handle_register(struct handle *handle, hcs_callback callback, void *context)
 {
 	handle->callback = callback;
@@ -180,7 +180,7 @@ void service_check(void)
 	unlock();
 }
 
-static DWORD WINAPI deliver(void *unused)
+static DWORD WINAPI deliver(UNUSED void *unused)
 {
 	for (;;) {
 		service_check();
@@ -206,8 +206,8 @@ static DWORD WINAPI deliver(void *unused)
 	return 0;
 }
 
-/* Under Wine a thread that ends may take the program's exit with it, so the
- * stand-in's threads never end. */
+/* Under Wine a thread that ends can disturb the program's exit, so the threads of the
+ * stand-in never end. */
 void notify_start_threads(void)
 {
 	CloseHandle(CreateThread(NULL, 0, deliver, NULL, 0, NULL));

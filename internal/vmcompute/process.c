@@ -8,8 +8,7 @@
 /* The jobs of all systems report the ends of their processes to this port. */
 static HANDLE exits;
 
-/* One of a process's standard streams: ours is for the caller, theirs for the
- * process. */
+/* A standard stream of a process: ours is the caller's end, theirs the process's. */
 struct stream {
 	HANDLE ours, theirs;
 };
@@ -35,8 +34,8 @@ static void close_handle(HANDLE handle)
 		CloseHandle(handle);
 }
 
-/* The environment of this process with the variables of the parameters put
- * over it, as a block for CreateProcess. */
+/* The environment of this process, overridden by the variables of the parameters, as
+ * a block for CreateProcess. */
 static wchar_t *environment_block(const wchar_t *variables)
 {
 	wchar_t *inherited = GetEnvironmentStringsW();
@@ -65,9 +64,9 @@ static wchar_t *environment_block(const wchar_t *variables)
 	return block;
 }
 
-/* Starts the program suspended, so that it can be put into its job first. Only
- * the handles of its own streams are inherited: another process that held them
- * too would keep the caller from reading an end of file. */
+/* Starts the program suspended, so that it can be put into its job first. The program
+ * inherits the handles of its streams only. If another process inherited them too, the
+ * caller would not get an end of file. */
 static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3], PROCESS_INFORMATION *started)
 {
 	STARTUPINFOEXW startup = {0};
@@ -95,7 +94,7 @@ static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3]
 	wchar_t *command = json_string(json_member(parameters, L"CommandLine"));
 	wchar_t *directory = json_string(json_member(parameters, L"WorkingDirectory"));
 	wchar_t *environment = environment_block(json_member(parameters, L"Environment"));
-	/* A process of Wine's dies while it is loaded, once in thousands of times. */
+	/* Under Wine one process in thousands dies while it is loaded. */
 	for (int tries = 0; tries < 3; tries++) {
 		error = 0;
 		if (CreateProcessW(program, command, NULL, NULL, count > 0,
@@ -116,7 +115,7 @@ static DWORD start_suspended(const wchar_t *parameters, struct stream streams[3]
 	return error;
 }
 
-/* Two command lines start no program: such a process costs next to nothing. */
+/* Two command lines start no program, so that the process costs almost nothing. */
 static BOOL without_program(const wchar_t *parameters, struct start *start)
 {
 	wchar_t *command = json_string(json_member(parameters, L"CommandLine"));
@@ -172,7 +171,7 @@ void process_abandon(struct start *start)
 	}
 }
 
-/* Ends a process that has no program. Its system is told by the caller. */
+/* Ends a process that has no program. The caller tells the system. */
 static void end_without_program(struct process *process, DWORD exit_code)
 {
 	process->exit_code = exit_code;
@@ -305,7 +304,7 @@ static struct process *find_by_pid(DWORD pid)
 	return NULL;
 }
 
-static DWORD WINAPI watch(void *unused)
+static DWORD WINAPI watch(UNUSED void *unused)
 {
 	for (;;) {
 		DWORD message;
@@ -319,8 +318,8 @@ static DWORD WINAPI watch(void *unused)
 		struct process *process = find_by_pid((DWORD)(ULONG_PTR)pid);
 		unlock();
 		if (!process)
-			continue; /* nobody's, a process that one of ours has started */
-		WaitForSingleObject(process->handle, INFINITE); /* the port hears of the end a moment before it */
+			continue; /* a process that one of ours has started */
+		WaitForSingleObject(process->handle, INFINITE); /* the port gets the message a moment before the end */
 		lock();
 		ended(process);
 		unlock();

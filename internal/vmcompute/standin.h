@@ -1,25 +1,27 @@
 /*
- * A stand-in for vmcompute.dll, the door to the Host Compute Service, with
- * which the project's Windows binaries are tested where there is no HCS (under
- * Wine). It keeps compute systems in its own memory, starts a real process for
- * each HCS process, and notifies from threads of its own, as Windows does.
+ * A stand-in for vmcompute.dll, the entry to the Host Compute Service. It tests the
+ * Windows binaries of the project under Wine, which has no HCS. It keeps compute
+ * systems in memory, starts a real process for each HCS process, and notifies from
+ * its own threads, as Windows does.
  *
  *   calls.c    the HCS calls that hcsshim makes
  *   layers.c   the calls for layers, whose state is on disk
  *   system.c   compute systems: their table, states and ends
  *   process.c  the processes in them, with their pipes
  *   notify.c   handles, callbacks, and the thread that calls them
- *   faults.c   faults ordered from outside, and the log of calls
+ *   faults.c   the faults that a test orders, and the log of calls
  *   json.c     reading and writing JSON
  *
- * README.md tells how faults and the log are steered.
+ * README.md says how to order faults and how to read the log.
  */
 #ifndef STANDIN_H
 #define STANDIN_H
 
 #include <windows.h>
 
-/* HCS calls return an HRESULT; Go looks at the whole register it comes in. */
+#define UNUSED __attribute__((unused)) /* of a parameter that the signature has and the stand-in does not use */
+
+/* HCS calls return an HRESULT, of which Go reads the whole register. */
 typedef ULONG_PTR hresult;
 
 #define HCS_PENDING         0xC0370103
@@ -47,8 +49,8 @@ enum notification {
 
 typedef void (CALLBACK *hcs_callback)(DWORD type, void *context, ULONG_PTR status, const wchar_t *data);
 
-/* What a caller holds on to: a system, a process in it, and at most one
- * callback to be told through. */
+/* A handle of a caller: to a system, or to a process in it, with at most one
+ * callback. */
 struct handle {
 	struct handle *next;
 	struct system *system;
@@ -56,11 +58,11 @@ struct handle {
 	BOOL created;            /* the create of this handle completes when a callback is registered */
 	hcs_callback callback;   /* NULL while none is registered */
 	void *context;
-	BOOL disconnected;       /* the service has gone since: no notification ever comes again */
+	BOOL disconnected;       /* the service was gone in between: no further notification comes */
 };
 
-/* The one lock: guards every structure of the stand-in. Never held while a
- * callback runs or a fault keeps a call waiting. */
+/* The only lock, which guards every structure of the stand-in. It is not held while a
+ * callback runs or a fault holds a call. */
 void lock(void);
 void unlock(void);
 
@@ -73,7 +75,7 @@ void handle_unregister(struct handle *handle); /* waits, unlocked, for a callbac
 void notify(struct handle *handle, enum notification type, DWORD status);
 void notify_system(struct system *system, enum notification type, DWORD status);
 void notify_process(struct process *process);
-void service_check(void); /* lets the service vanish, or return, as ordered */
+void service_check(void); /* makes the service go or return, as ordered */
 void notify_start_threads(void);
 
 /* ---- system.c ---- */
@@ -87,7 +89,7 @@ struct system {
 	BOOL hyperv, terminate_on_last_close;
 	wchar_t *scratch;  /* folder of its scratch layer */
 	BOOL ending;       /* stops as soon as no process is left */
-	DWORD exit_status; /* of the notification of its end */
+	DWORD exit_status; /* the status in the notification of its end */
 	int handles;
 	HANDLE job;
 	FILETIME created, started;
@@ -103,7 +105,7 @@ void system_process_ended(struct system *system);
 void system_release(struct system *system); /* frees it if it has stopped and nobody holds it */
 wchar_t *system_properties(struct system *system, const wchar_t *query);
 wchar_t *system_list(const wchar_t *query);
-BOOL system_uses(const wchar_t *scratch); /* one that has not stopped */
+BOOL system_uses(const wchar_t *scratch); /* reports whether a system that has not stopped uses it */
 
 /* ---- layers.c ---- */
 
@@ -118,9 +120,9 @@ struct process {
 	struct process *next;
 	struct system *system;
 	HANDLE handle; /* NULL: no program runs */
-	HANDLE theirs[3]; /* of a process without a program: the far ends of its pipes */
+	HANDLE theirs[3]; /* without a program: the far ends of the pipes */
 	DWORD pid;
-	BOOL console; /* was asked to emulate one */
+	BOOL console; /* it has an emulated console */
 	HANDLE stdin_end; /* second handle to our end of stdin, closed on CloseStdin */
 	BOOL exited;
 	DWORD exit_code;
@@ -133,16 +135,16 @@ struct process_information {
 	HANDLE std[3];
 };
 
-/* A process that is started, but suspended and in no system yet. */
+/* A process that is started, suspended, and not yet in a system. */
 struct start {
-	PROCESS_INFORMATION started; /* zero if no program is to run */
-	BOOL over;        /* without a program: it has ended when it is made */
+	PROCESS_INFORMATION started; /* zero without a program */
+	BOOL over;        /* without a program: it ends at once */
 	HANDLE ours[3];   /* our ends of its pipes */
-	HANDLE theirs[3]; /* the far ends, if no program has them */
+	HANDLE theirs[3]; /* without a program: the far ends */
 	BOOL console;
 };
 
-hresult process_start(const wchar_t *parameters, struct start *start); /* takes its time: call it unlocked */
+hresult process_start(const wchar_t *parameters, struct start *start); /* slow: call it without the lock */
 void process_abandon(struct start *start);
 struct process *process_run(struct system *system, struct start *start, struct process_information *info);
 struct process *process_find(struct system *system, DWORD pid);
@@ -178,7 +180,7 @@ struct call {
 	wchar_t *id; /* of the system concerned, for the log */
 	struct fault fault;
 	wchar_t **result;
-	hresult refused; /* why enter said no */
+	hresult refused; /* why enter returned FALSE */
 };
 
 BOOL enter(struct call *call, const char *name, struct handle *handle, const wchar_t *id, const wchar_t *text, wchar_t **result);
@@ -189,7 +191,7 @@ hresult leave(struct call *call, hresult hr);
 BOOL json_valid(const wchar_t *text);
 const wchar_t *json_member(const wchar_t *object, const wchar_t *name); /* the value, or NULL */
 BOOL json_each(const wchar_t **at, const wchar_t **key, const wchar_t **value); /* *at starts at the { or [ */
-wchar_t *json_string(const wchar_t *value); /* decoded, to be freed; NULL if it is no string */
+wchar_t *json_string(const wchar_t *value); /* decoded, the caller frees it; NULL if it is not a string */
 BOOL json_true(const wchar_t *value);
 BOOL json_has(const wchar_t *array, const wchar_t *string); /* compares without case */
 

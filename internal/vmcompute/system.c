@@ -23,8 +23,8 @@ BOOL system_uses(const wchar_t *scratch)
 	return FALSE;
 }
 
-/* A job holds a system's processes together, as a silo does on Windows, and
- * ends them when this process goes. */
+/* A job contains the processes of a system, as a silo does on Windows, and ends them
+ * when this process ends. */
 static HANDLE new_job(void)
 {
 	JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
@@ -52,7 +52,7 @@ hresult system_create(const wchar_t *id, const wchar_t *document, struct system 
 	wchar_t *scratch = json_string(json_member(document, L"LayerFolderPath"));
 	if (scratch && !hyperv && folder_exists(scratch) && layer_state(scratch) != PREPARED) {
 		free(scratch);
-		return WIN32_HR(ERROR_NOT_READY); /* what is there is not mounted */
+		return WIN32_HR(ERROR_NOT_READY); /* the scratch exists, but is not mounted */
 	}
 
 	struct system *system = calloc(1, sizeof(*system));
@@ -78,22 +78,22 @@ static void stopped(struct system *system)
 	system_release(system);
 }
 
-/* Ends the system's processes with exit_code; status says in the notification
- * whether this was asked for. */
+/* Ends the processes of a system with exit_code. status is the status of the
+ * notification, which says whether somebody asked for the end. */
 void system_end(struct system *system, DWORD exit_code, DWORD status)
 {
 	if (system->ending || system->state == STOPPED)
 		return;
 	system->ending = TRUE;
 	system->exit_status = status;
-	/* one by one: of processes that end with their job Wine tells no port */
+	/* one by one: Wine does not tell the port of processes that end with their job */
 	for (struct process *p = system->processes; p; p = p->next)
 		process_terminate(p, exit_code);
 	TerminateJobObject(system->job, exit_code);
 	system_process_ended(system);
 }
 
-/* A system that is ending has stopped when its last process has. */
+/* A system that is ending has stopped when its last process has ended. */
 void system_process_ended(struct system *system)
 {
 	if (!system->ending || system->state == STOPPED)

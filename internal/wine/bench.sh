@@ -4,7 +4,7 @@
 #
 #   sh internal/wine/bench.sh [flags of internal/bench]
 set -eu
-root=$(CDPATH= cd "$(dirname "$0")/../.." && pwd)
+root=$(CDPATH="" cd "$(dirname "$0")/../.." && pwd)
 . "$root/internal/wine/env.sh"
 cd "$root"
 sh internal/wine/prepare.sh

@@ -7,6 +7,6 @@ wine=/usr/lib/wine/wine64
 wineserver=/usr/lib/wine/wineserver
 
 export WINEPREFIX="$build/prefix" WINEARCH=win64 WINEDEBUG=-all
-# Neither .NET nor a browser nor menus: Wine would ask for their installation.
+# Wine would ask to install .NET and a browser, and would make menus.
 export WINEDLLOVERRIDES="mscoree=;mshtml=;winemenubuilder.exe=d"
 unset DISPLAY WAYLAND_DISPLAY

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes ready what the Windows binaries run on: Wine and a compiler from Debian's
-# packages, the stand-in DLLs, and a Wine prefix of our own that has them. All
-# of it goes to build/wine; what is there already is used.
+# Prepares what the Windows binaries run on: Wine and a compiler from Debian's
+# packages, the stand-in DLLs, and a separate Wine prefix that has them. The DLLs and
+# the prefix go to build/wine. What exists already is used.
 # shellcheck disable=SC2086 # $packages and $flags are lists
 set -eu
 root=$(CDPATH="" cd "$(dirname "$0")/../.." && pwd)
@@ -23,10 +23,10 @@ if ! [ -x "$wine" ] || ! command -v $cc >/dev/null; then
 	fi
 fi
 
-# vmcompute.dll, that of Technical Preview 4, which had no HNSCall, and the one
-# DLL that Go needs and Wine lacks.
+# Builds vmcompute.dll, once more without HNSCall, as in Technical Preview 4, and
+# bcryptprimitives.dll, which Go needs and Wine does not have.
 source=$root/internal/vmcompute
-flags="-std=gnu11 -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Werror -shared -s"
+flags="-std=gnu11 -O2 -Wall -Wextra -Werror -shared -s"
 mkdir -p "$build/tp4"
 sed /HNSCall/d "$source/vmcompute.def" >"$build/tp4/vmcompute.def"
 for def in "$source/vmcompute.def" "$build/tp4/vmcompute.def"; do

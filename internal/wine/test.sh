@@ -18,8 +18,8 @@ trap 'stop; cp "$build/vmcompute.dll" "$system32/"' EXIT
 trap 'exit 1' INT TERM HUP
 stop
 
-# The first program becomes the parent of Wine's services, which keep its
-# stderr open for as long as they live: go test would wait for them.
+# Wine's services inherit stderr from the first program, and keep it open as long as
+# they live. go test would wait for them.
 "$wineserver" -p </dev/null >/dev/null 2>&1
 "$wine" cmd /c exit </dev/null >/dev/null 2>&1
 
