@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/seed-609fd248/libcontainerd"
 	"github.com/seed-609fd248/libcontainerd/hcstest"
@@ -85,9 +87,17 @@ func startEngine(log io.Writer, hcs *hcstest.Service, options ...libcontainerd.R
 
 // Close closes the client, and notes the callbacks that begin after it.
 func (e *engine) Close() error {
-	e.mu.Lock()
-	e.closing = true
-	e.mu.Unlock()
+	go func() { // a callback that passes the gate before Close has shut it is in time
+		for {
+			if _, err := e.Client.State("nobody"); !errdefs.IsNotFound(err) {
+				break
+			}
+			runtime.Gosched()
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.closing = true
+	}()
 	err := e.Client.Close()
 	e.mu.Lock()
 	e.closed = true
