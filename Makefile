@@ -21,25 +21,25 @@ help: ## list the targets
 
 ##@ To check a change
 
-test: cross race examples test-windows ## all that a change must pass
+test: cross race examples test-windows ## everything that a change must pass
 
 race: ## the tests on this machine, with the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-cross: ## vet program and tests for every system that is supported
+cross: ## vet program and tests for every supported system
 	GOOS=linux GOARCH=amd64 $(GO) vet ./...
 	GOOS=windows GOARCH=amd64 $(GO) vet ./...
 	GOOS=windows GOARCH=arm64 $(GO) vet ./...
 
-examples: ## the examples that are modules of their own, for what the library does not depend on
+examples: ## the examples that are separate modules, because the library does not depend on what they import
 	@set -e; for mod in examples/*/go.mod; do \
 		(set -x; cd $$(dirname $$mod) && $(GO) vet ./... && $(GO) test ./...); \
 	done
 
-test-docker: build/docker-cli ## examples/dockerd, driven by the docker command that is installed and by that of Debian's packages (unpacked under build/)
+test-docker: build/docker-cli ## examples/dockerd, driven by the installed docker command and by Debian's (unpacked under build/)
 	cd examples/dockerd && DOCKER_CLIS="$(CURDIR)/build/docker-cli:$$(command -v docker || true)" CGO_ENABLED=1 $(GO) test -race -count=1 ./...
 
-build/docker-cli: # the package is unpacked, not installed: its daemon is not wanted
+build/docker-cli: # unpacks the package: to install it would start its daemon
 	rm -rf $@.deb && mkdir -p $@.deb
 	cd $@.deb && { apt-get download docker-cli || apt-get download docker.io; } && dpkg -x *.deb . && mv usr/bin/docker ../docker-cli
 	rm -rf $@.deb
@@ -63,15 +63,15 @@ scripts: ## the shell scripts (needs shellcheck)
 workflows: ## the workflows of the forge
 	$(GO) run $(ACTIONLINT)
 
-licences: ## every dependency may be used freely
+licences: ## the licences of the dependencies
 	.ci/licences
 
-vuln: ## known vulnerabilities in what is called
+vuln: ## known vulnerabilities in the code that is called
 	$(GO) run $(GOVULNCHECK) ./...
 
-##@ To search for faults that come rarely
+##@ To search for rare faults
 
-soak: ## SOAK_LIVES (1000000) containers and SOAK_STEPS (100000) steps of client and model and calls of an engine, on a simulated HCS with faults (takes minutes)
+soak: ## SOAK_LIVES (1000000) containers, SOAK_STEPS (100000) steps of client and model, and as many calls of an engine, on a simulated HCS with faults (takes minutes)
 	SOAK_LIVES=$(SOAK_LIVES) $(GO) test -count=1 -timeout 4h -v -run '^TestSoak$$' .
 	SOAK_STEPS=$(SOAK_STEPS) $(GO) test -count=1 -timeout 4h -v -run '^TestClientBehavesAsItsModel$$' . \
 		-rapid.steps=40 -rapid.checks=$$(($(SOAK_STEPS) / 30))
@@ -105,7 +105,7 @@ cover: ## which lines the tests reach, in build/cover.html
 	$(GO) tool cover -html=build/cover.out -o build/cover.html
 	@$(GO) tool cover -func=build/cover.out | tail -1
 
-##@ To write what is generated
+##@ To generate files
 
 golden: ## write the golden files and api.txt again: read the diff
 	$(GO) test . ./cmd/hcsrun -update

@@ -257,7 +257,7 @@ func TestExecOfAClientThatIsClosedMeanwhileIsUndone(t *testing.T) {
 	}
 }
 
-// What a restart asks of HCS is over when Close returns.
+// When Close returns, the calls of a restart into HCS have ended.
 func TestCloseWaitsForARestartThatIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)

@@ -114,7 +114,7 @@ func TestTerminateThatHangsDoesNotHoldUpAFailedCreate(t *testing.T) {
 	})
 }
 
-// Of two creates of one id one reaches HCS. See lessons_test.go: D5.
+// If two calls create one id, only one of them reaches HCS. See lessons_test.go: D5.
 func TestOfTwoCreatesOfOneIDOneReachesHCS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, nil)
@@ -371,8 +371,8 @@ func TestNoHandleAndNoErrorIsAnError(t *testing.T) {
 	}
 }
 
-// A container that is being created can do nothing yet, and says so in whatever
-// isolation it will run.
+// A container that is being created can do nothing yet. The error is the same in either
+// isolation.
 func TestContainerThatIsBeingCreatedCannotPause(t *testing.T) {
 	for isolation, s := range map[string]libcontainerd.Spec{"process": spec(untilStopped...), "hyperv": hyperv(untilStopped...)} {
 		for _, op := range []hcstest.Op{hcstest.OpHost, hcstest.OpLayerID, hcstest.OpCreate, hcstest.OpStart, hcstest.OpCreateProcess, hcstest.OpStdio} {
@@ -402,8 +402,8 @@ func TestContainerThatIsBeingCreatedCannotPause(t *testing.T) {
 	}
 }
 
-// Whoever uses a container while it is being created, or taken up, reads nothing that
-// is being written. Only the race detector sees it.
+// Other goroutines use a container while it is being created or taken up. Only the race
+// detector sees whether they read what is being written.
 func TestContainerIsUsedWhileItIsBroughtUp(t *testing.T) {
 	hcs := hcstest.New(t)
 	e := newEngine(t, hcs)

@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is written by hand has the bytes of encoding/json, also for a field that is
-// new.
+// The document is written by hand. Its bytes are those of encoding/json, also for a new
+// field.
 func TestDocumentTextIsThatOfEncodingJSON(t *testing.T) {
 	checkDocumentText(t, fullDocument())
 	checkDocumentText(t, containerInit{})
@@ -101,7 +101,7 @@ func benchmarkSpec() Spec {
 	return spec
 }
 
-// What text costs, beside encoding/json in the same run.
+// The cost of the text, beside encoding/json in the same run.
 func BenchmarkDocumentText(b *testing.B) {
 	spec := benchmarkSpec()
 	doc, _, err := translate("web", &spec, server2022, server2022.host, documentOptions{owner: DefaultOwner})
@@ -154,7 +154,7 @@ func TestGoldenDocumentsHaveEveryField(t *testing.T) {
 	}
 }
 
-// Whether the Windows adapter sends a field is seen here on every system.
+// On every system this test sees whether the Windows adapter sends a field.
 // drift_windows_test.go proves that it arrives.
 func TestWindowsAdapterReadsEveryFieldOfTheDocument(t *testing.T) {
 	_, adapter, ok := strings.Cut(string(readFile(t, "client_windows.go")), "func containerConfig(")

@@ -174,7 +174,7 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 	return w.w.Write(b)
 }
 
-// await waits until a line of the log begins with prefix, n times.
+// await waits until n lines of the log begin with prefix.
 func (e *engine) await(prefix string, n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -192,8 +192,8 @@ func (e *engine) await(prefix string, n int) {
 	}
 }
 
-// hears reports whether a line of the log begins with prefix, n times, before limit
-// is over. Unlike await it ends when that never happens.
+// hears reports whether n lines of the log begin with prefix before limit is over.
+// Unlike await it ends when that never happens.
 func (e *engine) hears(prefix string, n int, limit time.Duration) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(max(limit/1000, time.Millisecond)) {
 		if e.count(prefix) >= n {
@@ -205,7 +205,7 @@ func (e *engine) hears(prefix string, n int, limit time.Duration) bool {
 	}
 }
 
-// count is how many lines of the log begin with prefix.
+// count returns how many lines of the log begin with prefix.
 func (e *engine) count(prefix string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -241,7 +241,7 @@ func (e *engine) last(id string) libcontainerd.StateInfo {
 	return e.infos[id][len(e.infos[id])-1]
 }
 
-// output is all that a process has written, once it has been read to its end.
+// output reads the streams to their end, and returns all that a process has written.
 func (e *engine) output(name string) string {
 	e.reading.Wait()
 	e.mu.Lock()
@@ -305,14 +305,14 @@ func (e *engine) checkOrder(t *testing.T) {
 	}
 }
 
-// callbacks are all callbacks so far, AttachStreams included.
+// callbacks returns all callbacks so far, AttachStreams included.
 func (e *engine) callbacks() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.all)
 }
 
-// countCallbacks is how many callbacks begin with prefix.
+// countCallbacks returns how many callbacks begin with prefix.
 func (e *engine) countCallbacks(prefix string) (n int) {
 	for _, line := range e.callbacks() {
 		if strings.HasPrefix(line, prefix) {
@@ -322,7 +322,7 @@ func (e *engine) countCallbacks(prefix string) (n int) {
 	return n
 }
 
-// begunLate are the callbacks that began after Close had.
+// begunLate returns the callbacks that began after Close had begun.
 func (e *engine) begunLate() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -259,8 +259,8 @@ func TestOneKillOfAnExecAtATime(t *testing.T) {
 	})
 }
 
-// AddProcess answers nil if and only if an exit follows, whatever ends the container
-// meanwhile.
+// If AddProcess returns nil, exactly one exit follows, whatever ends the container
+// meanwhile. If it returns an error, none does.
 func TestExecThatWasAddedHasOneExit(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*engine)
@@ -509,8 +509,8 @@ func TestExecThatComesLateIsKilled(t *testing.T) {
 	})
 }
 
-// The handle of an exec that comes just when its container gives it up belongs to one
-// of the two. Only the race detector sees it.
+// An exec's handle comes just when its container gives up waiting for it. One of the two
+// closes it. Only the race detector sees a mistake.
 func TestHandleOfAnExecThatComesAtTheLastMoment(t *testing.T) {
 	const grace = 3 * time.Millisecond
 	e := newEngine(t, nil, libcontainerd.WithGrace(grace))

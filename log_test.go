@@ -17,7 +17,7 @@ import (
 // logHook keeps what was logged.
 type logHook struct{ *test.Hook }
 
-// about are the entries from the level of warnings upwards whose error is cause.
+// about returns the warnings and errors whose cause is cause.
 func (h logHook) about(cause error) []*logrus.Entry {
 	var entries []*logrus.Entry
 	for _, entry := range h.AllEntries() {

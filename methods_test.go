@@ -11,8 +11,8 @@ import (
 	"github.com/seed-609fd248/libcontainerd/hcstest"
 )
 
-// What a new method of Client must not be forgotten in: the model, the table of
-// TestClosedClientRefusesEveryMethod, the README.
+// A method of Client is in the model, in the table of TestClosedClientRefusesEveryMethod,
+// and in the README.
 func TestEveryMethodIsModelledAndDescribed(t *testing.T) {
 	model := readText(t, "model_test.go")
 	readme := readText(t, "README.md")

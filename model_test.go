@@ -37,7 +37,7 @@ type machine struct {
 
 	containers map[string]*modelled
 
-	// What the steps since the last check must have brought about.
+	// The steps since the last check must have led to these.
 	events   map[string][]string // by container
 	calls    map[string]int      // by operation and container
 	optional map[string]bool     // may have been called besides

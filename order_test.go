@@ -31,7 +31,7 @@ func stressTime(t *testing.T) time.Duration {
 }
 
 // stress runs workers until the time is over, and then closes the ledger's client.
-// Nothing in it waits for a fixed time: it is the scheduler that varies the order.
+// The workers do not sleep: the scheduler varies the order.
 func stress(t *testing.T, l *ledger, workers ...func(n int)) {
 	t.Helper()
 	end := time.Now().Add(stressTime(t))

@@ -335,7 +335,8 @@ func TestResumeAfterASignalThatResumed(t *testing.T) {
 	}
 }
 
-// A Restore that is about to report an exit has made no plan for its container.
+// While Restore reports an exit, its container has no document yet: Pause and Resume
+// refuse, and do not panic.
 func TestPauseOfAContainerThatWasNeverPlanned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, hcstest.New(t))

@@ -305,7 +305,7 @@ func newRestartManager2016(wait time.Duration) *restartManager2016 {
 
 var errRestartCancelled = errors.New("restart cancelled")
 
-// What a restart manager sends after a cancel is taken from it.
+// The client takes the answer that a restart manager sends after a cancel.
 func TestCancelledRestartManagerIsHeardOut(t *testing.T) {
 	for _, sig := range []int{9, 15} {
 		synctest.Test(t, func(t *testing.T) {

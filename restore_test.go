@@ -75,7 +75,7 @@ func TestRestoreThatFailsReportsNoExit(t *testing.T) {
 	}
 }
 
-// Of several options each one holds. See lessons_test.go: 15.
+// Each of several options takes effect. See lessons_test.go: 15.
 func TestEveryOptionOfARestoreHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hcs := hcstest.New(t)

@@ -133,11 +133,16 @@ func (s *streams) read() uint64 { return s.stdout.read.Load() + s.stderr.read.Lo
 type lingering struct {
 	mu     sync.Mutex // guards following
 	timers map[*streams]*time.Timer
+	over   bool // the client is closed: nothing lingers any longer
 }
 
 func (l *lingering) add(s *streams, grace time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.over {
+		s.process.container.client.tasks.start(func() { s.cut(nil) }) // that takes l.mu
+		return
+	}
 	if l.timers == nil {
 		l.timers = make(map[*streams]*time.Timer)
 	}
@@ -165,7 +170,7 @@ func (l *lingering) remove(s *streams) {
 func (l *lingering) cut() {
 	l.mu.Lock()
 	timers := l.timers
-	l.timers = nil
+	l.timers, l.over = nil, true
 	l.mu.Unlock()
 	for s, t := range timers {
 		t.Stop()

@@ -23,7 +23,8 @@ import (
 )
 
 func main() {
-	if err := newRoot(os.Stdout, os.Stderr).Execute(); err != nil {
+	logrus.SetOutput(os.Stderr)
+	if err := newRoot(os.Stdout, os.Stderr, logrus.SetLevel).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "swarmnode:", err)
 		os.Exit(1)
 	}
@@ -35,7 +36,9 @@ type app struct {
 	stdout, stderr io.Writer
 }
 
-func newRoot(stdout, stderr io.Writer) *cobra.Command {
+// newRoot makes the command. SetLevel sets the log level, which the process has only
+// one of.
+func newRoot(stdout, stderr io.Writer, setLevel func(logrus.Level)) *cobra.Command {
 	a := &app{stdout: stdout, stderr: stderr}
 	var level string
 	root := &cobra.Command{
@@ -44,9 +47,10 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			logrus.SetOutput(stderr)
 			l, err := logrus.ParseLevel(level)
-			logrus.SetLevel(l)
+			if err == nil {
+				setLevel(l)
+			}
 			return err
 		},
 	}

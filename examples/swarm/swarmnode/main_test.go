@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/moby/swarmkit/v2/api"
+	"github.com/sirupsen/logrus"
 )
 
 // site is where a swarm of two nodes runs.
@@ -32,7 +33,7 @@ func newSite(t *testing.T) *site {
 // try runs a command, on the socket of the manager.
 func (s *site) try(ctx context.Context, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
-	root := newRoot(&out, &errs)
+	root := newRoot(&out, &errs, func(logrus.Level) {})
 	root.SetArgs(append([]string{"--control", filepath.Join(s.dir, "control.sock")}, args...))
 	err = root.ExecuteContext(ctx)
 	return out.String(), err
