@@ -89,7 +89,7 @@ func startEngine(log io.Writer, hcs *hcstest.Service, options ...libcontainerd.R
 func (e *engine) Close() error {
 	go func() { // a callback that passes the gate before Close has shut it is in time
 		for {
-			if _, err := e.Client.State("nobody"); !errdefs.IsNotFound(err) {
+			if _, err := e.State("nobody"); !errdefs.IsNotFound(err) {
 				break
 			}
 			runtime.Gosched()

@@ -187,7 +187,7 @@ func (c *client) lookAround() {
 		for _, s := range up {
 			if !s.hasStopped() && l.lacks(s) && (l.states[s.id] != "" || s.isAskedToStop() || c.isUnknown(s.id)) {
 				s.log().Warn("HCS has not told the stop of the compute system, but it no longer runs")
-				s.markStopped(nil)
+				s.markStopped()
 			}
 		}
 	}

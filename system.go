@@ -92,8 +92,8 @@ func (s *system) count() {
 
 // markStopped is for a stop that HCS has not told wait. The owner learns of it in a new
 // goroutine.
-func (s *system) markStopped(err error) {
-	if s.keepStop(err) && s.owner != nil {
+func (s *system) markStopped() {
+	if s.keepStop(nil) && s.owner != nil {
 		s.client.tasks.start(func() { s.owner.end(s) })
 	}
 }
@@ -256,7 +256,7 @@ func (s *system) terminateWait(closing <-chan struct{}) error {
 func (s *system) terminateAgain(closing <-chan struct{}) error {
 	err := s.client.endUnder(s.id, s.client.terminateTimeout, nil, closing)
 	if err == nil {
-		s.markStopped(nil)
+		s.markStopped()
 	}
 	return err
 }
@@ -290,7 +290,7 @@ func (s *system) killAgain(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	compute, err := s.client.open(s.id, limit)
 	if errors.Is(err, CodeSystemNotFound) {
-		s.markStopped(nil)
+		s.markStopped()
 		return nil
 	}
 	if err != nil {
@@ -341,7 +341,7 @@ func (s *system) awaitStop(op string, limit time.Duration, closing <-chan struct
 			return newError(op, s.id, "", errClosed)
 		case waited >= c.grace && s.isGone(max(limit-waited, time.Second)):
 			s.log().Info("HCS has not told the stop of the compute system, but it no longer runs")
-			s.markStopped(nil)
+			s.markStopped()
 			return nil
 		case waited >= limit, waited >= c.grace && s.wasGone():
 			return newError(op, s.id, "", errNotStopped(min(limit, waited)))

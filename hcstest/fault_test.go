@@ -244,7 +244,7 @@ func TestLostAndLateNotifications(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := second.Wait(); err != nil {
-			t.Error("a second handle hears of the stop:", err)
+			t.Error("a second handle was told of the stop:", err)
 		}
 		if len(waited) > 0 {
 			t.Error("the lost notification came")
