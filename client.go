@@ -54,8 +54,8 @@ const (
 	StatusRestarting = "restarting" // it waits for the restart manager to let it start again
 )
 
-// ErrMayStillRun is in the chain of StateInfo.Err of an exit whose compute system
-// may still be there, because HCS refused to end it or did not answer. The scratch
+// ErrMayStillRun is in the chain of StateInfo.Err of an exit, or of the error of a Create,
+// whose compute system may still be there, because HCS refused to end it or did not answer. The scratch
 // must not be unmounted yet. The client goes on trying to end the system; see
 // EndBackend.
 var ErrMayStillRun = errors.New("compute system may still be there: hint: keep its scratch mounted until hcsrun ps no longer lists it")
@@ -205,9 +205,9 @@ type ProcessBackend interface {
 	AttachProcessStreams(containerID, processFriendlyName string, pid uint32, io IOPipe) error
 }
 
-// EndBackend is an optional part of a Backend. ComputeSystemEnded tells that the compute
-// system of a container, whose exit came with ErrMayStillRun, has ended after all: the
-// scratch may be unmounted now.
+// EndBackend is an optional part of a Backend. ComputeSystemEnded tells that a compute
+// system has ended after all, of which an exit, or the error of a Create, had said
+// ErrMayStillRun: the scratch may be unmounted now.
 type EndBackend interface {
 	ComputeSystemEnded(containerID string)
 }
