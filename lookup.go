@@ -18,8 +18,8 @@ func (c *client) open(id string, limit time.Duration) (ComputeSystem, error) {
 }
 
 // secondHandle is open, for a call that must not go through the first handle.
-func (c *client) secondHandle(id string) (*handle[ComputeSystem], error) {
-	compute, err := c.open(id, c.callTimeout)
+func (c *client) secondHandle(id string, limit time.Duration) (*handle[ComputeSystem], error) {
+	compute, err := c.open(id, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +197,9 @@ func (c *client) lookAround() {
 // isUnknown asks HCS once more for a system that is not listed though nobody has asked it
 // to stop.
 func (c *client) isUnknown(id string) bool {
-	compute, err := c.open(id, c.callTimeout)
+	h, err := c.secondHandle(id, c.callTimeout)
 	if err == nil {
-		newHandle(compute, id, "").close(c)
+		h.close(c)
 	}
 	return errors.Is(err, CodeSystemNotFound)
 }

@@ -80,7 +80,7 @@ func (p *pauses) toggle(t *toggle) error {
 	}
 	h := s.handle
 	if fresh {
-		if h, err = ctr.client.secondHandle(ctr.id); err != nil {
+		if h, err = ctr.client.secondHandle(ctr.id, ctr.client.callTimeout); err != nil {
 			p.over(t, err)
 			return newError(t.op, ctr.id, "", err)
 		}

@@ -288,7 +288,7 @@ func (s *system) kill(overdue func()) error {
 
 func (s *system) killAgain(limit time.Duration) error {
 	deadline := time.Now().Add(limit)
-	compute, err := s.client.open(s.id, limit)
+	h, err := s.client.secondHandle(s.id, limit)
 	if errors.Is(err, CodeSystemNotFound) {
 		s.markStopped()
 		return nil
@@ -296,7 +296,6 @@ func (s *system) killAgain(limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	h := newHandle(compute, s.id, "")
 	defer h.close(s.client)
 	return s.terminateThrough(h, time.Until(deadline))
 }
